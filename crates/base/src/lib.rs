@@ -1,0 +1,29 @@
+//! Words everyone shares: names, digests, paths, modes, values with secret slots, limits, exit codes.
+//!
+//! Layer 0: no I/O, no clock, no unsafe. A type is here when two crates that do not know each other must agree on it.
+#![forbid(unsafe_code)]
+
+mod digest;
+mod exit;
+mod hex;
+mod level;
+pub mod limits;
+mod mode;
+mod name;
+mod path;
+mod sealed;
+mod secret_path;
+mod span;
+mod value;
+
+pub use digest::Digest;
+pub use exit::{Blame, Exit};
+pub use hex::{decode as decode_hex, encode as encode_hex};
+pub use level::{ProtectionLevel, SwapClass};
+pub use mode::{Mode, ModeError};
+pub use name::{EnvoyId, EnvoyName, NameError};
+pub use path::{AbsolutePath, PathError};
+pub use sealed::Sealed;
+pub use secret_path::{SecretPath, SecretPathError, SecretVersion};
+pub use span::{Position, Span};
+pub use value::{Filter, Piece, Pieces, Slot, Value};

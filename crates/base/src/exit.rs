@@ -8,7 +8,7 @@ pub enum Exit {
     Success = 0,
     /// Could not run: the machine, the peer or Vigo itself stood in the way.
     CannotRun = 1,
-    /// The command line or the policy is wrong.
+    /// The command line is wrong.
     Usage = 2,
     /// A dry run or a plan found changes.
     ChangesPending = 3,
@@ -50,9 +50,9 @@ impl Blame {
     #[must_use]
     pub const fn exit(self) -> Exit {
         match self {
-            Self::Author | Self::Operator => Exit::Usage,
+            Self::Operator => Exit::Usage,
             Self::Permission => Exit::NotPermitted,
-            Self::Peer | Self::Machine | Self::Bug => Exit::CannotRun,
+            Self::Author | Self::Peer | Self::Machine | Self::Bug => Exit::CannotRun,
         }
     }
 }

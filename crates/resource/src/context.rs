@@ -1,0 +1,82 @@
+//! What a resource is told about itself and the run it is in.
+
+use crate::Failure;
+use std::fmt;
+use std::time::Duration;
+use vigo_base::{AbsolutePath, Piece, Pieces, SecretPath, SecretVersion, Slot};
+
+/// What a resource is told about itself and the run.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Its id in reports.
+    pub id: &'a str,
+    /// How long one command of it may take.
+    pub timeout: Duration,
+    /// `allow_exposure`, as written.
+    pub allow_exposure: &'a [String],
+    /// Somebody wants to see what changes inside.
+    pub diff: bool,
+    /// A secret that it uses has another version than the one that it was last applied with.
+    pub secrets_changed: bool,
+    /// The versions of the secrets it uses, as far as they are known.
+    pub versions: &'a [(SecretPath, SecretVersion)],
+    /// Why a secret that it uses cannot be had; `None` when all are there.
+    pub missing_secret: Option<&'a Failure>,
+    /// What the other resources of the run manage.
+    pub managed: &'a dyn ManagedPaths,
+}
+
+/// Which paths the resources of a run manage, for what removes everything else.
+pub trait ManagedPaths {
+    /// True if a resource manages this path or something below it.
+    fn holds(&self, path: &AbsolutePath) -> bool;
+}
+
+/// No path is managed.
+#[derive(Clone, Copy, Debug)]
+pub struct NothingManaged;
+
+impl ManagedPaths for NothingManaged {
+    fn holds(&self, _path: &AbsolutePath) -> bool {
+        false
+    }
+}
+
+impl Context<'_> {
+    /// Says no when a secret that the resource uses cannot be had. To be asked before the first use of a value, and not before: what needs no value goes on without.
+    pub fn require_secrets(&self) -> Result<(), Failure> {
+        self.missing_secret.map_or(Ok(()), |failure| Err(failure.clone()))
+    }
+
+    /// True if `allow_exposure` has that word.
+    #[must_use]
+    pub fn allows_exposure(&self, word: &str) -> bool {
+        self.allow_exposure.iter().any(|allowed| allowed == word)
+    }
+
+    /// The text as an operator may see it: `‹secret web/token v3›` where a secret stands.
+    #[must_use]
+    pub fn masked(&self, pieces: &Pieces) -> String {
+        let mut text = String::with_capacity(pieces.literal_len());
+        for piece in pieces.as_slice() {
+            match piece {
+                Piece::Literal(literal) => text.push_str(literal),
+                Piece::Slot(slot) => text.push_str(&self.mask(slot)),
+            }
+        }
+        text
+    }
+
+    fn mask(&self, slot: &Slot) -> String {
+        match self.versions.iter().find(|(path, _)| *path == slot.path) {
+            Some((path, version)) => format!("‹secret {path} {version}›"),
+            None => slot.to_string(),
+        }
+    }
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Context({})", self.id)
+    }
+}

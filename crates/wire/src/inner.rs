@@ -300,4 +300,3 @@ pub struct Refused {
     #[prost(string, tag = "2")]
     pub message: String,
 }
-

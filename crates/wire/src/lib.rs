@@ -5,5 +5,20 @@
 
 pub mod assignment;
 pub mod bundle;
+pub mod enrol;
+mod error;
+pub mod frame;
+pub mod generation;
+pub mod hand;
+pub mod identity;
 pub mod inner;
 pub mod node;
+pub mod outer;
+pub mod random;
+pub mod session;
+pub mod sign;
+pub mod verify;
+pub mod worker;
+
+pub use error::WireError;
+pub use verify::{VerifiedAssignment, check_bundle, encode_bundle, verify_assignment};

@@ -1,0 +1,154 @@
+//! The pipe between `vigo` and its network worker `vigo-net`: one request, one answer, in order.
+//!
+//! The worker is told where to connect and what to trust, makes the key of its own transport certificate, and relays bytes. It never gets the
+//! node's identity, a token, or anything of the inner session. Starting the process is left to the agent; TLS is left to `agent-net`.
+
+mod message;
+#[cfg(test)]
+mod tests;
+
+pub use message::{
+    Answered, Asked, Configure, Configured, Enrol, Error, Exchange, Kind, MakeTransportKey, Relayed,
+    TransportKey, WorkerAnswer, WorkerRequest,
+};
+
+use crate::error::decode;
+use crate::{WireError, frame, outer};
+use prost::Message as _;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+use vigo_base::{Blame, EnvoyId};
+
+/// A frame on this pipe has at most so many bytes: the largest message of the inner session, sealed, and what stands around it.
+pub const FRAME_LIMIT: usize = outer::FRAME_LIMIT + (64 << 10);
+/// The worker answers within the deadline it was given; so much later `vigo` takes it for hung.
+const GRACE: Duration = Duration::from_secs(5);
+/// For requests that need no network.
+const LOCAL: Duration = Duration::from_secs(30);
+
+/// The worker's first argument (`argv[0]`) and name.
+pub const NAME: &std::ffi::CStr = c"vigo-net";
+/// The descriptor at which the worker finds its end of the pipe.
+pub const DESCRIPTOR: i32 = 3;
+
+/// Why the worker could not do it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Failure {
+    /// What kind.
+    pub kind: Kind,
+    /// For people: what, where, why.
+    pub text: String,
+}
+
+impl Failure {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn blame(&self) -> Blame {
+        match self.kind {
+            Kind::Refused => Blame::Permission,
+            Kind::Bug => Blame::Bug,
+            Kind::Unreachable
+            | Kind::Timeout
+            | Kind::UnknownSession
+            | Kind::Tls
+            | Kind::UnknownOutcome
+            | Kind::TooLarge => Blame::Peer,
+        }
+    }
+}
+
+/// The end of the pipe that `vigo` holds. After an error of the pipe itself (not of [`WireError::Worker`]) it is of no more use: start another worker.
+pub struct Client {
+    socket: OwnedFd,
+}
+
+impl Client {
+    /// Over the socket whose other end the worker has at [`DESCRIPTOR`].
+    #[must_use]
+    pub const fn new(socket: OwnedFd) -> Self {
+        Self { socket }
+    }
+
+    /// Tells where to connect and what to trust. Again at any time: old connections are dropped.
+    ///
+    /// # Errors
+    /// When the worker cannot use it.
+    pub fn configure(&self, configure: Configure) -> Result<(), WireError> {
+        match self.ask(Asked::Configure(configure), LOCAL)? {
+            Answered::Configured(Configured {}) => Ok(()),
+            _ => Err(out_of_step()),
+        }
+    }
+
+    /// Makes a key for a transport certificate (P-256) and the request for it. `vigo` keeps the key and gives it back by [`Client::configure`].
+    ///
+    /// # Errors
+    /// When the worker cannot.
+    pub fn make_transport_key(&self) -> Result<TransportKey, WireError> {
+        match self.ask(Asked::MakeTransportKey(MakeTransportKey {}), LOCAL)? {
+            Answered::TransportKey(key) => Ok(key),
+            _ => Err(out_of_step()),
+        }
+    }
+
+    /// Sends an enrolment request to `server` (`HOST[:PORT]`) and gives its answer. Repeated by the worker until it is answered or the time is over: the same
+    /// request gets the same answer.
+    ///
+    /// # Errors
+    /// When there was no answer.
+    pub fn enrol(&self, server: &str, bytes: &[u8], time: Duration) -> Result<Vec<u8>, WireError> {
+        let enrol = Enrol { server: server.into(), bytes: bytes.to_vec(), deadline_ms: milliseconds(time) };
+        self.relayed(Asked::Enrol(enrol), time)
+    }
+
+    /// Sends one frame of an inner session to the configured server and gives the answer's payload. Repeated by the worker only while nothing can have reached
+    /// the server; after [`Kind::UnknownOutcome`] and [`Kind::UnknownSession`] make a new session.
+    ///
+    /// # Errors
+    /// When there was no answer.
+    pub fn exchange(
+        &self,
+        session: &[u8; outer::SESSION_ID],
+        envoy: &EnvoyId,
+        payload: Vec<u8>,
+        time: Duration,
+    ) -> Result<Vec<u8>, WireError> {
+        let exchange = Exchange {
+            session: session.to_vec(),
+            envoy: envoy.as_bytes().to_vec(),
+            payload,
+            deadline_ms: milliseconds(time),
+        };
+        self.relayed(Asked::Exchange(exchange), time)
+    }
+
+    fn relayed(&self, asked: Asked, time: Duration) -> Result<Vec<u8>, WireError> {
+        match self.ask(asked, time)? {
+            Answered::Relayed(Relayed { bytes }) => Ok(bytes),
+            _ => Err(out_of_step()),
+        }
+    }
+
+    fn ask(&self, asked: Asked, time: Duration) -> Result<Answered, WireError> {
+        let deadline = Instant::now().checked_add(time + GRACE);
+        let request = zeroize::Zeroizing::new(WorkerRequest { asked: Some(asked) }.encode_to_vec());
+        frame::write(&self.socket, &request, FRAME_LIMIT, deadline)?;
+        let answer = frame::read(&self.socket, FRAME_LIMIT, deadline)?
+            .ok_or(WireError::Closed { what: "the network worker" })?;
+        let answer: WorkerAnswer = decode("the answer of the network worker", &answer, FRAME_LIMIT)?;
+        match answer.answered {
+            Some(Answered::Error(error)) => Err(WireError::Worker(error.into())),
+            Some(answered) => Ok(answered),
+            None => Err(out_of_step()),
+        }
+    }
+}
+
+const fn out_of_step() -> WireError {
+    WireError::Malformed { what: "the answer of the network worker", why: "it answers another request" }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -14,6 +14,9 @@ const MENDS: usize = 20;
 /// How many bytes are read again at most, all mends together.
 const READ_AGAIN: usize = 8 << 20;
 
+/// What is wrong, and what has to be covered so that reading can go on.
+type Finding = (Diagnostic, Option<(Range<usize>, Cover)>);
+
 /// Where and why the YAML parser stopped.
 pub(crate) struct Failure<'a> {
     at: usize,
@@ -116,7 +119,7 @@ impl<'a> Repairs<'a> {
         (start, rest.find('\n').and_then(|end| rest.get(..end)).unwrap_or(rest).trim_end_matches('\r'))
     }
 
-    fn explain(&self, at: usize, kind: &ErrorKind) -> (Diagnostic, Option<(Range<usize>, Cover)>) {
+    fn explain(&self, at: usize, kind: &ErrorKind) -> Finding {
         if is_tab(kind) {
             let tab = self.source.get(at..).and_then(|rest| rest.find('\t')).filter(|ahead| *ahead < 200);
             let (start, line) = self.line(at);
@@ -152,7 +155,7 @@ impl<'a> Repairs<'a> {
     }
 
     /// `\:` and the like in double quotes; `at` is the opening quote.
-    fn escape(&self, at: usize) -> (Diagnostic, Option<(Range<usize>, Cover)>) {
+    fn escape(&self, at: usize) -> Finding {
         let rest = self.source.get(at + 1..).unwrap_or_default();
         let mut letters = rest.char_indices();
         let mut found = None;
@@ -188,7 +191,7 @@ impl<'a> Repairs<'a> {
         (diagnostic, Some((backslash..backslash + 1, Cover::Word)))
     }
 
-    fn star(&self, at: usize) -> (Diagnostic, Option<(Range<usize>, Cover)>) {
+    fn star(&self, at: usize) -> Finding {
         let span = self.span(at, at + 1);
         if self.source.as_bytes().get(at) == Some(&b'&') {
             let help = "a text that starts with `&` stands in quotes";
@@ -207,7 +210,7 @@ impl<'a> Repairs<'a> {
     }
 
     /// A template tag without quotes on the line where reading stopped, or on the one before.
-    fn template(&self, at: usize) -> Option<(Diagnostic, Option<(Range<usize>, Cover)>)> {
+    fn template(&self, at: usize) -> Option<Finding> {
         let (start, line) = self.line(at);
         let found = unquoted_tag(line).map(|offset| (start, line, offset)).or_else(|| {
             let (start, line) = self.line(start.checked_sub(1)?);
@@ -227,11 +230,7 @@ impl<'a> Repairs<'a> {
         Some((unquoted_template(span), Some((place..place + length, Cover::Word))))
     }
 
-    fn odd_character(
-        &self,
-        at: usize,
-        kind: &ErrorKind,
-    ) -> Option<(Diagnostic, Option<(Range<usize>, Cover)>)> {
+    fn odd_character(&self, at: usize, kind: &ErrorKind) -> Option<Finding> {
         let (message, help) = match kind {
             ErrorKind::UnexpectedCharacter { character } => (
                 format!("a value cannot start with `{character}` outside quotes"),

@@ -1,0 +1,113 @@
+//! What stops a command of the agent, whose fault it is, and what to do about it.
+
+use crate::state::StateError;
+use std::path::PathBuf;
+use vigo_base::{Blame, Exit};
+use vigo_hand::HandError;
+use vigo_host::FolderError;
+use vigo_wire::WireError;
+
+/// Why a command could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// This machine was never enrolled.
+    #[error("cannot run: this machine is not enrolled with a server; use `vigo enroll HOST --token-file FILE`, or `vigo apply` without a server")]
+    NotEnrolled,
+    /// It is enrolled already.
+    #[error("cannot enrol: `{path}` is the identity of the envoy `{name}` already; use another --state-dir, or remove that folder if this machine is to become a new envoy")]
+    Enrolled {
+        /// Where.
+        path: PathBuf,
+        /// Who.
+        name: String,
+    },
+    /// The server says no to this envoy.
+    #[error("cannot go on as this envoy ({code}): {message}")]
+    Refused {
+        /// A fixed word.
+        code: String,
+        /// For people.
+        message: String,
+    },
+    /// The server answers something that does not fit.
+    #[error("cannot use the answer of the server: {0}")]
+    Answer(&'static str),
+    /// The server sent an assignment that must not be applied.
+    #[error("cannot apply the assignment of the server: {0}")]
+    Assignment(&'static str),
+    /// The token may not be given in this way.
+    #[error("cannot take the token: {0}")]
+    Token(String),
+    /// A file that the operator named.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Something the operator named is wrong.
+    #[error("{0}")]
+    Operator(String),
+    /// The policy has mistakes, which were printed.
+    #[error("cannot apply: the policy has {0} mistakes")]
+    Policy(usize),
+    /// What is stored in the state folder cannot be read.
+    #[error("cannot read `{path}`: {why}")]
+    Stored {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A process of Vigo's own could not be started.
+    #[error("cannot start `{process}`")]
+    Start {
+        /// Its name.
+        process: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The run could not begin or end; what became of single resources is in its report.
+    #[error("cannot run: {0}")]
+    Run(String),
+    /// The output could not be written.
+    #[error("cannot print the result")]
+    Print(#[source] std::io::Error),
+    /// The state folder.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A file in it.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The hand.
+    #[error(transparent)]
+    Hand(#[from] HandError),
+    /// Something that crossed a border.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+}
+
+impl AgentError {
+    /// Whose fault it is.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::NotEnrolled | Self::Refused { .. } => Blame::Permission,
+            Self::Enrolled { .. } | Self::Token(_) | Self::Read { .. } | Self::Operator(_) => Blame::Operator,
+            Self::Policy(_) => Blame::Author,
+            Self::Answer(_) | Self::Assignment(_) => Blame::Peer,
+            Self::Stored { .. } | Self::Start { .. } | Self::Run(_) | Self::Print(_) | Self::State(_) | Self::Folder(_) => {
+                Blame::Machine
+            }
+            Self::Hand(error) => error.blame(),
+            Self::Wire(error) => error.blame(),
+        }
+    }
+
+    /// How the program ends by it.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        self.blame().exit()
+    }
+}

@@ -1,0 +1,84 @@
+//! Starts the network worker `vigo-net`: this binary again, under a user id of its own where that is possible.
+
+use crate::error::AgentError;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use std::os::fd::{AsFd, OwnedFd};
+use vigo_sys::spawn::{Child, Core, Credentials, Program, Spawner, Spec};
+use vigo_wire::worker::{Client, DESCRIPTOR, NAME};
+
+/// Numbers that systemd leaves to dynamic users (Users, Groups, UIDs and GIDs on systemd Systems): nobody has an account there.
+const FREE_IDS: std::ops::RangeInclusive<u32> = 61_184..=65_519;
+/// Files of accounts are read up to this size.
+const ACCOUNTS_LIMIT: usize = 16 << 20;
+
+/// A running worker. It ends when this is dropped, because its pipe closes.
+pub struct Worker {
+    /// What it can be asked.
+    pub client: Client,
+    /// True if it runs under another user id than this process.
+    pub own_user: bool,
+    child: Child,
+}
+
+impl Worker {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When the pipe cannot be made or the program does not start.
+    pub fn start(spawner: &Spawner) -> Result<Self, AgentError> {
+        let start = |source| AgentError::Start { process: "vigo-net", source };
+        let (ours, theirs) = pipe().map_err(start)?;
+        let user = rustix::process::geteuid().is_root().then(free_user);
+        let credentials = user.map(|id| Credentials { uid: id, gid: id, groups: &[] });
+        let child = spawner
+            .spawn(&Spec {
+                program: Program::Myself,
+                arguments: &[NAME],
+                environment: &[],
+                folder: c"/",
+                credentials,
+                umask: 0o077,
+                descriptors: &[(theirs.as_fd(), DESCRIPTOR)],
+                core: Core::One,
+                dies_with_parent: true,
+                own_group: true,
+                no_new_privileges: true,
+            })
+            .map_err(start)?;
+        Ok(Self { client: Client::new(ours), own_user: user.is_some(), child })
+    }
+
+    /// Its process id, for `vigo status` and tests.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+}
+
+fn pipe() -> std::io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
+}
+
+/// The user that the package made for the worker, else a number that no account has. No name service is asked.
+fn free_user() -> u32 {
+    let text = read_bounded("/etc/passwd");
+    let mut taken = Vec::new();
+    for line in text.lines() {
+        let mut fields = line.split(':');
+        let name = fields.next();
+        let id: Option<u32> = fields.nth(1).and_then(|id| id.parse().ok());
+        match (name, id) {
+            (Some("vigo-net"), Some(id)) if id != 0 => return id,
+            (_, Some(id)) => taken.push(id),
+            _ => {}
+        }
+    }
+    FREE_IDS.into_iter().find(|id| !taken.contains(id)).unwrap_or(*FREE_IDS.start())
+}
+
+fn read_bounded(path: &str) -> String {
+    match std::fs::read(path) {
+        Ok(bytes) if bytes.len() <= ACCOUNTS_LIMIT => String::from_utf8_lossy(&bytes).into_owned(),
+        _ => String::new(),
+    }
+}

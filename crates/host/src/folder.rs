@@ -1,0 +1,192 @@
+//! A private folder of small files that survive a crash: each is written whole, synced and renamed into place.
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+/// Why a file of the state folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// A call to the kernel failed.
+    #[error("cannot {verb} `{path}`")]
+    Call {
+        /// What was tried.
+        verb: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Others could read or change what must be private.
+    #[error("cannot use `{path}`: it belongs to another user or others may enter it; `chmod 700` it, or choose another folder with --state-dir")]
+    NotPrivate {
+        /// Which folder.
+        path: PathBuf,
+    },
+    /// A file is larger than anything this agent writes there.
+    #[error("cannot read `{path}`: it is larger than {limit} bytes, so this agent did not write it")]
+    TooLarge {
+        /// Which file.
+        path: PathBuf,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// An open folder with mode 0700 that belongs to this user.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    descriptor: OwnedFd,
+}
+
+impl Folder {
+    /// Opens the folder, making it and its missing parents.
+    ///
+    /// # Errors
+    /// When it cannot be made or opened, or is not private to this user.
+    pub fn open(path: &Path) -> Result<Self, FolderError> {
+        let call = |verb| move |source: std::io::Error| FolderError::Call { verb, path: path.to_owned(), source };
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(call("make the folder above"))?;
+        }
+        match rustix::fs::mkdir(path, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(call("make folder")(errno.into())),
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let descriptor = rustix::fs::open(path, flags, Mode::empty())
+            .map_err(|errno| call("open folder")(errno.into()))?;
+        let stat = rustix::fs::fstat(&descriptor).map_err(|errno| call("look at folder")(errno.into()))?;
+        let mine = stat.st_uid == rustix::process::geteuid().as_raw();
+        if !mine || stat.st_mode & 0o077 != 0 {
+            return Err(FolderError::NotPrivate { path: path.to_owned() });
+        }
+        Ok(Self { path: path.to_owned(), descriptor })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn failed(&self, verb: &'static str, name: &str) -> impl FnOnce(Errno) -> FolderError + use<> {
+        let path = self.path.join(name);
+        move |errno| FolderError::Call { verb, path, source: errno.into() }
+    }
+
+    /// Reads a whole file; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be read or is larger than `limit` bytes.
+    pub fn read(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, FolderError> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = match rustix::fs::openat(&self.descriptor, name, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(self.failed("open", name)(errno)),
+        };
+        let mut bytes = Vec::new();
+        let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+        file.take(bound).read_to_end(&mut bytes).map_err(|source| FolderError::Call {
+            verb: "read",
+            path: self.path.join(name),
+            source,
+        })?;
+        if bytes.len() > limit {
+            return Err(FolderError::TooLarge { path: self.path.join(name), limit });
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Writes a whole file with mode 0600: after a crash there is the old one or the new one.
+    ///
+    /// # Errors
+    /// When it cannot be written; the old file is then untouched.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), FolderError> {
+        let fresh = format!("{name}.new");
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = rustix::fs::openat(&self.descriptor, &fresh, flags, Mode::RUSR | Mode::WUSR)
+            .map_err(self.failed("make", &fresh))?;
+        let mut file = File::from(file);
+        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|source| FolderError::Call {
+            verb: "write",
+            path: self.path.join(&fresh),
+            source,
+        })?;
+        rustix::fs::renameat(&self.descriptor, &fresh, &self.descriptor, name)
+            .map_err(self.failed("put in place", name))?;
+        self.sync()
+    }
+
+    /// Removes a file; one that is not there is no error.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove(&self, name: &str) -> Result<(), FolderError> {
+        match rustix::fs::unlinkat(&self.descriptor, name, AtFlags::empty()) {
+            Ok(()) => self.sync(),
+            Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(self.failed("remove", name)(errno)),
+        }
+    }
+
+    /// The names of the files in it, in byte order, without those that a crash left half written.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    pub fn names(&self) -> Result<Vec<String>, FolderError> {
+        let listing = rustix::fs::Dir::read_from(&self.descriptor).map_err(self.failed("list", ""))?;
+        let mut names = Vec::new();
+        for entry in listing {
+            let entry = entry.map_err(self.failed("list", ""))?;
+            if let Ok(name) = entry.file_name().to_str()
+                && !matches!(name, "." | "..")
+                && !name.ends_with(".new")
+            {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn sync(&self) -> Result<(), FolderError> {
+        rustix::fs::fsync(&self.descriptor).map_err(self.failed("sync", ""))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn what_is_written_is_read_back_and_private() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::open(&place.path().join("a/b")).unwrap();
+        assert_eq!(folder.read("x", 10).unwrap(), None);
+        folder.write("x", b"one").unwrap();
+        folder.write("x", b"two").unwrap();
+        assert_eq!(folder.read("x", 3).unwrap().as_deref(), Some(&b"two"[..]));
+        assert!(matches!(folder.read("x", 2), Err(FolderError::TooLarge { .. })));
+        let mode = std::fs::metadata(folder.path().join("x")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        std::fs::write(folder.path().join("y.new"), b"half").unwrap();
+        assert_eq!(folder.names().unwrap(), ["x"]);
+        folder.remove("x").unwrap();
+        folder.remove("x").unwrap();
+        assert!(folder.names().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_folder_that_others_may_enter_is_refused() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(matches!(Folder::open(place.path()), Err(FolderError::NotPrivate { .. })));
+    }
+}

@@ -8,13 +8,26 @@ use vigo_base::{Position, Span};
 /// Where byte `offset` of the value of `text` stands, for `length` bytes but at most to the end of the line. `source` is the whole file, `span` the text's node.
 #[must_use]
 pub fn locate(source: &str, span: Span, text: &Text, offset: usize, length: usize) -> Span {
-    let solid = |part: &str| part.chars().filter(|letter| !letter.is_whitespace()).count();
-    let Some(before) = text.value.get(..offset) else { return span };
+    match text.value.get(..offset) {
+        Some(before) => locate_solid(source, span, text.style, count_solid(before), length),
+        None => span,
+    }
+}
+
+/// How many characters of `text` are no white space: what [`locate_solid`] counts by.
+#[must_use]
+pub fn count_solid(text: &str) -> usize {
+    text.chars().filter(|letter| !letter.is_whitespace()).count()
+}
+
+/// Where the character stands that has `solid` others that are no white space before it in its text.
+#[must_use]
+pub fn locate_solid(source: &str, span: Span, style: Style, solid: usize, length: usize) -> Span {
     let Some(written) = usize::try_from(span.start).ok().and_then(|start| source.get(start..)) else {
         return span;
     };
-    let quote = usize::from(matches!(text.style, Style::SingleQuoted | Style::DoubleQuoted));
-    let at = quote + nth_solid(written.get(quote..).unwrap_or_default(), text.style, solid(before));
+    let quote = usize::from(matches!(style, Style::SingleQuoted | Style::DoubleQuoted));
+    let at = quote + nth_solid(written.get(quote..).unwrap_or_default(), style, solid);
     let rest = written.get(at..).unwrap_or_default();
     let line_length = rest.find(['\n', '\r']).unwrap_or(rest.len());
     let start = span.start.saturating_add(narrow(at));

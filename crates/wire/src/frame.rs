@@ -67,7 +67,16 @@ pub fn read(
     limit: usize,
     deadline: Option<Instant>,
 ) -> Result<Option<Vec<u8>>, WireError> {
-    Ok(read_with(socket, limit, deadline)?.map(|(bytes, _)| bytes))
+    Ok(read_with(socket, limit, deadline)?.map(|frame| frame.bytes))
+}
+
+/// A frame with what came along.
+#[derive(Debug)]
+pub struct Received {
+    /// The frame.
+    pub bytes: Vec<u8>,
+    /// Descriptors, close-on-exec; the receiver's own.
+    pub descriptors: Vec<OwnedFd>,
 }
 
 /// Reads one frame with the descriptors that came with it (close-on-exec).
@@ -78,7 +87,7 @@ pub fn read_with(
     socket: impl AsFd,
     limit: usize,
     deadline: Option<Instant>,
-) -> Result<Option<(Vec<u8>, Vec<OwnedFd>)>, WireError> {
+) -> Result<Option<Received>, WireError> {
     let socket = socket.as_fd();
     let mut header = [0; 4];
     let mut descriptors = Vec::new();
@@ -96,7 +105,7 @@ pub fn read_with(
         bytes.resize(size.min(start + STEP), 0);
         receive_all(socket, bytes.get_mut(start..).unwrap_or_default(), deadline)?;
     }
-    Ok(Some((bytes, descriptors)))
+    Ok(Some(Received { bytes, descriptors }))
 }
 
 /// Sends the header, or its beginning, with the descriptors on its first byte.

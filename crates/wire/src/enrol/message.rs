@@ -46,8 +46,8 @@ pub struct EnrolReply {
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Outcome {
     /// Yes.
-    #[prost(message, tag = "1")]
-    Granted(EnrolAnswer),
+    #[prost(message, boxed, tag = "1")]
+    Granted(Box<EnrolAnswer>),
     /// No.
     #[prost(message, tag = "2")]
     Refused(EnrolRefused),

@@ -225,6 +225,10 @@ pub fn verify_request(bytes: &[u8], key: &TokenKey) -> Result<VerifiedRequest, W
     let identity = array(REQUEST, "the identity key has not 32 bytes", &request.identity)?;
     verify(SignContext::EnrolRequest, &identity, &request_message(&request), &request.signature)?;
     let malformed = |why| WireError::Malformed { what: REQUEST, why };
+    // Who relays it could add a field that nobody knows: that would be another request to whoever counts the uses.
+    if request.encode_to_vec() != bytes {
+        return Err(malformed("it is not encoded in the one right way"));
+    }
     check_size("the certificate request", request.certificate_request.len(), X509_LIMIT)?;
     let name: EnvoyName = request.name.parse().map_err(|_| malformed("the name is no envoy name"))?;
     if name.as_str() != request.name {
@@ -303,7 +307,7 @@ pub fn seal_answer(
 ) -> Result<Vec<u8>, WireError> {
     answer.signature = signature.to_vec();
     answer.mac = mac(key, ANSWER, &answer_without_mac(&answer))?.to_vec();
-    let bytes = EnrolReply { outcome: Some(Outcome::Granted(answer)) }.encode_to_vec();
+    let bytes = EnrolReply { outcome: Some(Outcome::Granted(Box::new(answer))) }.encode_to_vec();
     check_size(ANSWER, bytes.len(), limits::ENROL_MESSAGE)?;
     Ok(bytes)
 }

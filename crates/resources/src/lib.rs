@@ -1,2 +1,23 @@
-//! Not written yet.
+//! The resource types: one file a type, and one list.
+//!
+//! A new type is a file here, a line in [`REGISTRY`] and a file of cases in `cases/`; schema, manual and the tests of every type come from the registry.
+//! It leaves order and dependencies to the engine and the machine to the host.
 #![forbid(unsafe_code)]
+
+mod content;
+mod directory;
+mod exec;
+mod file;
+mod ownership;
+mod place;
+mod symlink;
+
+vigo_resource::registry! {
+    /// Every type there is, in the order of the manual.
+    pub static REGISTRY = [
+        file::File,
+        directory::Directory,
+        symlink::Symlink,
+        exec::Exec,
+    ];
+}

@@ -169,6 +169,3 @@ fn is_bare(connection: &Connection) -> rusqlite::Result<bool> {
 fn is_no_row(error: &rusqlite::Error) -> bool {
     matches!(error, rusqlite::Error::QueryReturnedNoRows)
 }
-
-#[cfg(test)]
-mod tests;

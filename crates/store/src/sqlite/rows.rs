@@ -115,7 +115,8 @@ pub(super) fn json_map(map: &BTreeMap<String, String>) -> String {
 
 /// A cursor that is a number.
 pub(super) fn number(cursor: Option<&str>) -> Result<Option<u64>, Fault> {
-    cursor.map(|text| text.parse().map_err(|_| Fault::Rule(StoreError::Cursor))).transpose()
+    let number = |text: &str| text.parse().ok().filter(|number| i64::try_from(*number).is_ok());
+    cursor.map(|text| number(text).ok_or(Fault::Rule(StoreError::Cursor))).transpose()
 }
 
 /// How many rows to ask for: one more than the page takes says that there is a next page.

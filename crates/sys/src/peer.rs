@@ -1,7 +1,31 @@
-//! Who is at the other end: the credentials of a socket's peer, and the death of the parent.
+//! Who is at the other end: the credentials of a socket's peer, the death of the parent, and the descriptor it gave us.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Where a child of [`crate::spawn`] finds its end of the pipe to its parent.
+pub const PIPE: i32 = 3;
+
+static PIPE_TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Takes the descriptor [`PIPE`] that the parent has put there, and makes it close-on-exec. Once, and before anything
+/// else is opened: only then is it certain whose it is.
+///
+/// # Errors
+/// If there is none, or it was taken before.
+pub fn take_pipe() -> io::Result<OwnedFd> {
+    if PIPE_TAKEN.swap(true, Ordering::SeqCst) {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the pipe to the parent was taken before"));
+    }
+    // SAFETY: F_SETFD takes an integer (fcntl(2)); EBADF is the answer if there is no such descriptor.
+    if unsafe { libc::fcntl(PIPE, libc::F_SETFD, libc::FD_CLOEXEC) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open (above), and ours alone: nobody else in this process owns it, as the caller has opened nothing
+    // yet and the flag lets one caller through.
+    Ok(unsafe { OwnedFd::from_raw_fd(PIPE) })
+}
 
 /// The process at the other end of a connected Unix socket, as it was when it connected or made the pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use vigo_base::EnvoyName;
 use vigo_sys::spawn::Spawner;
 use vigo_wire::enrol::{self, Token};
 use vigo_wire::identity::Identity;
-use vigo_wire::worker::TransportKey;
+use vigo_wire::worker::{Client, TransportKey};
 
 /// The server may be slow to wake; a person waits.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -52,10 +52,10 @@ pub fn enroll(state: &State, spawner: &Spawner, arguments: &EnrollArguments) -> 
         None => host_name()?,
     };
     let identity = enrolment::load_or_make_identity(&state.identity)?;
-    let worker = Worker::start(spawner)?;
-    let pending = pending(state, &worker, &token, &name, &identity, &arguments.server)?;
+    let (_worker, client) = Worker::start(spawner)?;
+    let pending = pending(state, &client, &token, &name, &identity, &arguments.server)?;
 
-    let answer = worker.client.enrol(&arguments.server, &pending.request, PATIENCE)?;
+    let answer = client.enrol(&arguments.server, &pending.request, PATIENCE)?;
     let enrolled = match enrol::open_answer(&answer, &pending.request, &token, seconds_now()) {
         Ok(enrolled) => enrolled,
         Err(error) => {
@@ -93,7 +93,7 @@ struct Pending {
 /// The request that was stored before a kill, if it was for the same token, name and server; else a new one, stored before it is sent.
 fn pending(
     state: &State,
-    worker: &Worker,
+    client: &Client,
     token: &Token,
     name: &EnvoyName,
     identity: &Identity,
@@ -107,7 +107,7 @@ fn pending(
     {
         return Ok(Pending { request, key });
     }
-    let transport: TransportKey = worker.client.make_transport_key()?;
+    let transport: TransportKey = client.make_transport_key()?;
     let request = enrol::request(token, name, identity, &transport.certificate_request)?;
     // The purpose goes last: without it the other two are not used.
     folder.remove(PENDING_SERVER)?;

@@ -6,10 +6,11 @@ use crate::worker::Worker;
 use prost::Message;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vigo_base::{Digest, limits};
+use vigo_sys::spawn::Spawner;
 use vigo_wire::WireError;
 use vigo_wire::inner::{Answer, Ask, Refused, Reply, Request};
 use vigo_wire::session::{Initiator, Session, SessionContext};
-use vigo_wire::worker::Kind;
+use vigo_wire::worker::{Client, Kind};
 
 /// One request and its answer may take so long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -18,23 +19,40 @@ const SESSIONS: u32 = 3;
 
 /// A session with the server, made when it is first used and again when it is lost.
 pub struct Link {
-    worker: Worker,
+    client: Client,
+    worker: Option<Worker>,
     context: SessionContext,
     session: Option<([u8; 16], Session)>,
 }
 
 impl Link {
-    /// Over that worker, which was told where the server is.
-    #[must_use]
-    pub fn new(worker: Worker, enrolment: &Enrolment) -> Self {
-        let context = SessionContext { anchor: Digest::of(&enrolment.anchor), envoy: enrolment.envoy };
-        Self { worker, context, session: None }
+    /// Starts a worker and tells it where the server is. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the worker cannot be started.
+    pub fn start(spawner: &Spawner, enrolment: &Enrolment) -> Result<Self, AgentError> {
+        let (worker, client) = Worker::start(spawner)?;
+        client.configure(enrolment.transport())?;
+        Ok(Self { worker: Some(worker), ..Self::over(client, enrolment) })
     }
 
-    /// The worker.
+    /// Over a worker that somebody else started.
     #[must_use]
-    pub const fn worker(&self) -> &Worker {
-        &self.worker
+    pub fn over(client: Client, enrolment: &Enrolment) -> Self {
+        let context = SessionContext { anchor: Digest::of(&enrolment.anchor), envoy: enrolment.envoy };
+        Self { client, worker: None, context, session: None }
+    }
+
+    /// What the worker can be asked that needs no session.
+    #[must_use]
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// True if the worker runs under a user id of its own.
+    #[must_use]
+    pub fn worker_has_own_user(&self) -> bool {
+        self.worker.as_ref().is_some_and(|worker| worker.own_user)
     }
 
     /// Asks the server and gives its answer. Every request may be sent twice: see the decision on frames.
@@ -72,14 +90,14 @@ impl Link {
         }
         let Some((id, session)) = self.session.as_mut() else { return Err(WireError::Poisoned) };
         let sealed = session.send(message, now)?;
-        let answer = self.worker.client.exchange(id, &enrolment.envoy, sealed, PATIENCE)?;
+        let answer = self.client.exchange(id, &enrolment.envoy, sealed, PATIENCE)?;
         session.receive(&answer, now)
     }
 
     fn handshake(&self, enrolment: &Enrolment, now: u64) -> Result<([u8; 16], Session), WireError> {
         let id = vigo_wire::random::array::<16>()?;
         let (initiator, hello) = Initiator::begin(enrolment.identity.exchange(), &enrolment.session, &self.context)?;
-        let answer = self.worker.client.exchange(&id, &enrolment.envoy, hello, PATIENCE)?;
+        let answer = self.client.exchange(&id, &enrolment.envoy, hello, PATIENCE)?;
         Ok((id, initiator.finish(&answer, now)?))
     }
 }

@@ -11,21 +11,19 @@ const FREE_IDS: std::ops::RangeInclusive<u32> = 61_184..=65_519;
 /// Files of accounts are read up to this size.
 const ACCOUNTS_LIMIT: usize = 16 << 20;
 
-/// A running worker. It ends when this is dropped, because its pipe closes.
+/// A running worker. It ends when its pipe closes, however this process ends.
 pub struct Worker {
-    /// What it can be asked.
-    pub client: Client,
     /// True if it runs under another user id than this process.
     pub own_user: bool,
     child: Child,
 }
 
 impl Worker {
-    /// Starts it.
+    /// Starts it; the client is what it can be asked by.
     ///
     /// # Errors
     /// When the pipe cannot be made or the program does not start.
-    pub fn start(spawner: &Spawner) -> Result<Self, AgentError> {
+    pub fn start(spawner: &Spawner) -> Result<(Self, Client), AgentError> {
         let start = |source| AgentError::Start { process: "vigo-net", source };
         let (ours, theirs) = pipe().map_err(start)?;
         let user = rustix::process::geteuid().is_root().then(free_user);
@@ -45,7 +43,7 @@ impl Worker {
                 no_new_privileges: true,
             })
             .map_err(start)?;
-        Ok(Self { client: Client::new(ours), own_user: user.is_some(), child })
+        Ok((Self { own_user: user.is_some(), child }, Client::new(ours)))
     }
 
     /// Its process id, for `vigo status` and tests.

@@ -75,6 +75,10 @@ pub struct Configure {
     /// A connection on which nothing happened for so long is closed; 0 means 10 min.
     #[prost(uint64, tag = "6")]
     pub idle_timeout_ms: u64,
+    /// The last time that the server gave inside a session, seconds since 1970; 0 when it is not known. A machine whose clock is wrong still gets
+    /// through: a server certificate is good if it is good now or was good then.
+    #[prost(uint64, tag = "7")]
+    pub server_time: u64,
 }
 
 impl fmt::Debug for Configure {
@@ -89,9 +93,16 @@ impl Drop for Configure {
     }
 }
 
-/// Done.
-#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub struct Configured {}
+/// Done; and what the worker says of its own cage, before it ever touched the network.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Configured {
+    /// The user it runs as.
+    #[prost(uint32, tag = "1")]
+    pub user: u32,
+    /// What is missing of its sandbox and hardening, a line each; empty when everything holds.
+    #[prost(string, repeated, tag = "2")]
+    pub missing: Vec<String>,
+}
 
 /// Make a key and a certificate request.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
@@ -191,6 +202,8 @@ pub enum Kind {
     UnknownOutcome = 6,
     /// The answer is larger than any right one.
     TooLarge = 7,
+    /// The server is there and cannot take it now: come back later, with a new session.
+    Busy = 8,
 }
 
 impl From<Error> for Failure {

@@ -53,7 +53,8 @@ impl Failure {
             | Kind::UnknownSession
             | Kind::Tls
             | Kind::UnknownOutcome
-            | Kind::TooLarge => Blame::Peer,
+            | Kind::TooLarge
+            | Kind::Busy => Blame::Peer,
         }
     }
 }
@@ -70,13 +71,13 @@ impl Client {
         Self { socket }
     }
 
-    /// Tells where to connect and what to trust. Again at any time: old connections are dropped.
+    /// Tells where to connect and what to trust, and gives what the worker says of its sandbox. Again at any time: old connections are dropped.
     ///
     /// # Errors
     /// When the worker cannot use it.
-    pub fn configure(&self, configure: Configure) -> Result<(), WireError> {
+    pub fn configure(&self, configure: Configure) -> Result<Configured, WireError> {
         match self.ask(Asked::Configure(configure), LOCAL)? {
-            Answered::Configured(Configured {}) => Ok(()),
+            Answered::Configured(configured) => Ok(configured),
             _ => Err(out_of_step()),
         }
     }

@@ -114,7 +114,7 @@ fn the_client_asks_and_takes_the_answer_to_what_it_asked() {
 
 #[test]
 fn an_answer_to_another_request_is_refused() {
-    for answered in [None, Some(Answered::Configured(Configured {}))] {
+    for answered in [None, Some(Answered::Configured(Configured::default()))] {
         let (near, far) = pair();
         let there = worker(far, answered);
         let result = Client::new(near).make_transport_key();

@@ -309,7 +309,9 @@ fn pipes() -> Vec<Sample> {
         chain: vec![vec![0x30, 0]],
         connect_timeout_ms: 1,
         idle_timeout_ms: 2,
+        server_time: 3,
     };
+    let configured = Configured { user: 61_184, missing: vec!["landlock: not here".into()] };
     let enrol = Enrol { server: "server:1530".into(), bytes: vec![1], deadline_ms: 2 };
     let exchange = Exchange { session: vec![1; 16], envoy: vec![2; 16], payload: vec![3], deadline_ms: 4 };
     let key = TransportKey { key: vec![1], certificate_request: vec![0x30, 0] };
@@ -325,12 +327,12 @@ fn pipes() -> Vec<Sample> {
         sample("worker.WorkerRequest.MakeTransportKey", &asked(Asked::MakeTransportKey(MakeTransportKey {}))),
         sample("worker.WorkerRequest.Enrol", &asked(Asked::Enrol(enrol.clone()))),
         sample("worker.WorkerRequest.Exchange", &asked(Asked::Exchange(exchange.clone()))),
-        sample("worker.WorkerAnswer.Configured", &answered(Answered::Configured(Configured {}))),
+        sample("worker.WorkerAnswer.Configured", &answered(Answered::Configured(configured.clone()))),
         sample("worker.WorkerAnswer.TransportKey", &answered(Answered::TransportKey(key.clone()))),
         sample("worker.WorkerAnswer.Relayed", &answered(Answered::Relayed(relayed.clone()))),
         sample("worker.WorkerAnswer.Error", &answered(Answered::Error(error.clone()))),
         sample("worker.Configure", &configure),
-        sample("worker.Configured", &Configured {}),
+        sample("worker.Configured", &configured),
         sample("worker.MakeTransportKey", &MakeTransportKey {}),
         sample("worker.Enrol", &enrol),
         sample("worker.Exchange", &exchange),

@@ -116,6 +116,7 @@ impl Enrolment {
             chain: self.record.transport_chain.clone(),
             connect_timeout_ms: 0,
             idle_timeout_ms: 0,
+            server_time: self.record.server_time,
         }
     }
 }

@@ -1,2 +1,8 @@
-//! Not written yet.
+//! For tests only: a machine in memory, case files, and the suite that every resource type gets without asking.
+//!
+//! It leaves the cases to the crates that own the types, and real machines to whoever implements [`case::Machine`] for one.
 #![forbid(unsafe_code)]
+
+pub mod case;
+pub mod fake;
+pub mod suite;

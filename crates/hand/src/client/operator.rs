@@ -1,0 +1,93 @@
+//! What `vigocli` asks its hand, beside [`Hand::one_time_key`].
+
+use super::{Hand, message};
+use crate::HandError;
+use crate::types::{Binding, ReadNote, SealedItem, VaultRecord};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use vigo_base::{Sealed, SecretPath, SecretVersion};
+use vigo_wire::hand::{self as wire, Ask, Nothing};
+
+impl Hand {
+    /// Reads a value to its end from `input` and seals it to the server's entry key. One final newline of a single line is dropped unless
+    /// `exact`. A terminal does not show what is typed.
+    ///
+    /// # Errors
+    /// `Input` when it is empty or longer than a secret may be; `Sealed` when the entry key is none.
+    pub fn read_and_seal(
+        &mut self,
+        input: BorrowedFd<'_>,
+        exact: bool,
+        entry_key: &[u8; 32],
+        path: &SecretPath,
+    ) -> Result<(Sealed, ReadNote), HandError> {
+        let request = wire::ReadAndSeal { exact, key: entry_key.to_vec(), path: path.to_string() };
+        let _silence = Silence::on(input);
+        let entered: wire::Entered = self.ask_with(Ask::ReadAndSeal, &request, &[input], None)?;
+        let note = message::note(&entered);
+        let sealed = entered.sealed.ok_or(HandError::Answer { what: Ask::ReadAndSeal.name() })?;
+        Ok((message::sealed(sealed), note))
+    }
+
+    /// The same into a record of the unlocked vault (`--vault DIR`).
+    ///
+    /// # Errors
+    /// `Input` as above; `Locked` without a vault.
+    pub fn read_into_record(
+        &mut self,
+        input: BorrowedFd<'_>,
+        exact: bool,
+        path: &SecretPath,
+        version: SecretVersion,
+    ) -> Result<(Vec<u8>, ReadNote), HandError> {
+        let request = wire::ReadIntoRecord { exact, path: path.to_string(), version: version.0 };
+        let _silence = Silence::on(input);
+        let entered: wire::Entered = self.ask_with(Ask::ReadIntoRecord, &request, &[input], None)?;
+        let note = message::note(&entered);
+        Ok((entered.record, note))
+    }
+
+    /// Opens what was sealed to the one-time key and writes it to `output`, as it is.
+    ///
+    /// # Errors
+    /// `Sealed` when it does not open; `Machine` when it cannot be written.
+    pub fn show(
+        &mut self,
+        output: BorrowedFd<'_>,
+        binding: &Binding,
+        item: &SealedItem,
+    ) -> Result<(), HandError> {
+        let request =
+            wire::Open { binding: message::binding(binding), items: vec![message::sealed_item(item)] };
+        self.ask_with(Ask::Show, &request, &[output], None).map(|Nothing {}| ())
+    }
+
+    /// Opens a record of the unlocked vault and writes the value to `output`, as it is.
+    ///
+    /// # Errors
+    /// `Locked` without a vault; `Machine` when it does not open or cannot be written.
+    pub fn show_record(&mut self, output: BorrowedFd<'_>, record: &VaultRecord) -> Result<(), HandError> {
+        self.ask_with(Ask::ShowRecord, &message::record(record), &[output], None).map(|Nothing {}| ())
+    }
+}
+
+/// A terminal that does not show what is typed, until this is dropped.
+struct Silence<'a>(BorrowedFd<'a>, rustix::termios::Termios);
+
+impl<'a> Silence<'a> {
+    /// `None` if it is no terminal: then there is nothing to hide.
+    fn on(input: BorrowedFd<'a>) -> Option<Self> {
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+        let before = tcgetattr(input).ok()?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        silent.local_modes.insert(LocalModes::ECHONL);
+        tcsetattr(input, OptionalActions::Flush, &silent).ok()?;
+        Some(Self(input, before))
+    }
+}
+
+impl Drop for Silence<'_> {
+    fn drop(&mut self) {
+        let _ = rustix::termios::tcsetattr(self.0.as_fd(), rustix::termios::OptionalActions::Now, &self.1);
+    }
+}

@@ -7,6 +7,7 @@
 
 mod allocator;
 pub mod arena;
+pub mod arguments;
 mod child;
 mod error;
 pub mod harden;

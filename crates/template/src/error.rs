@@ -41,8 +41,8 @@ pub enum TemplateError {
         /// Which limit.
         message: String,
     },
-    /// The text depends on traits, and there are none here (at publish).
-    #[error("cannot render {at}: it depends on `traits`, which only the envoy knows")]
+    /// The text depends on traits or on the node's seed, and there are none here (at publish).
+    #[error("cannot render {at}: it depends on what only the envoy knows")]
     NeedsTraits {
         /// Where.
         at: At,
@@ -197,6 +197,12 @@ fn from_engine(kind: ErrorKind, detail: String, at: At, secrets: bool) -> Templa
         return TemplateError::Secret { at, message, help: crate::problem::SECRET_HELP.into() };
     }
     match kind {
+        // What it says of an operand that is neither number nor text.
+        ErrorKind::InvalidOperation if secrets && detail == kind.to_string() => TemplateError::Secret {
+            at,
+            message: "a secret cannot be calculated with".into(),
+            help: crate::problem::SECRET_HELP.into(),
+        },
         ErrorKind::UndefinedError => TemplateError::Undefined { at, message: detail },
         ErrorKind::OutOfFuel => {
             TemplateError::Limit { at, message: "it takes more steps than a template may".into() }

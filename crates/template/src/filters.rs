@@ -3,11 +3,13 @@
 use crate::condition;
 use crate::error::{Fault, FaultKind};
 use crate::prepare::{AT, PLAIN, TEXT};
+use crate::scope::SEED;
 use crate::slot::{Tainted, holds_secret, refusal, slot, tainted};
-use crate::value::{text_of, to_json};
+use crate::value::{filtered, text_of, to_json};
 use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, State, Value, filters, functions, tests};
 use vigo_base::{Filter, SecretPath};
+use vigo_secret::Salt;
 
 /// Where a secret may be in the arguments.
 #[derive(Clone, Copy)]
@@ -149,9 +151,12 @@ pub fn install(environment: &mut Environment<'static>) {
     environment.add_filter(TEXT, text);
     environment.add_filter(AT, at);
     for filter in Filter::ALL {
-        environment.add_filter(filter.name(), move |value: &Value, arguments: Rest<Value>| {
-            fixed(filter, value, &arguments)
-        });
+        environment.add_filter(
+            filter.name(),
+            move |state: &State<'_, '_>, value: &Value, arguments: Rest<Value>| {
+                fixed(state, filter, value, &arguments)
+            },
+        );
     }
     environment.add_function("secret", secret);
     environment.add_function("range", functions::range);
@@ -194,11 +199,14 @@ fn secret(arguments: Rest<Value>) -> Result<Value, Error> {
 }
 
 /// A fixed filter, on a secret or on an ordinary value.
-fn fixed(filter: Filter, value: &Value, arguments: &[Value]) -> Result<Value, Error> {
+fn fixed(state: &State<'_, '_>, filter: Filter, value: &Value, arguments: &[Value]) -> Result<Value, Error> {
     let hidden = value.downcast_object_ref::<Tainted>();
     if let ([letters], Filter::Trim, None) = (arguments, filter, hidden) {
         let letters: Vec<char> = text_of(letters)?.chars().collect();
         return Ok(Value::from(text_of(value)?.trim_matches(letters.as_slice())));
+    }
+    if !arguments.is_empty() && hidden.is_some() {
+        return Err(refusal(&format!("passed through `{}` with an argument", filter.name())));
     }
     if !arguments.is_empty() {
         return Err(
@@ -216,19 +224,23 @@ fn fixed(filter: Filter, value: &Value, arguments: &[Value]) -> Result<Value, Er
         });
     }
     let text = text_of(value)?;
-    match crate::text::apply(filter, &text) {
-        Some(made) => Ok(Value::from(made)),
-        None => Err(Fault::new(
-            FaultKind::Other,
-            format!("`{}` works on secrets only: a password belongs into the vault", filter.name()),
-        )
-        .into()),
-    }
+    let salt =
+        if matches!(filter, Filter::Sha512Crypt | Filter::Bcrypt) { Some(salt(state, &text)?) } else { None };
+    filtered(filter, &text, salt.as_ref()).map(Value::from)
 }
 
-/// What is compared must be no secret.
+/// The salt for an ordinary value: stable on this node, and nothing that the value alone would tell.
+fn salt(state: &State<'_, '_>, text: &str) -> Result<Salt, Error> {
+    let seed = state
+        .lookup(SEED)
+        .and_then(|seed| seed.as_bytes().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()));
+    let seed = seed.ok_or_else(|| Fault::new(FaultKind::NeedsTraits, "a salt needs the seed of the node"))?;
+    Ok(Salt::derive(&seed, b"", "ordinary value", text, 0))
+}
+
+/// What is compared or looked up must be no secret.
 fn plain(value: &Value) -> Result<Value, Error> {
-    if holds_secret(value) { Err(refusal("compared")) } else { Ok(value.clone()) }
+    if holds_secret(value) { Err(refusal("compared or looked up")) } else { Ok(value.clone()) }
 }
 
 /// What is joined by `~` must be text, or become it as we write it.
@@ -255,11 +267,12 @@ pub fn valid(value: Value) -> Result<Value, Error> {
 }
 
 /// Joins a list as it would be written item by item.
-fn join(value: &Value, between: Option<&str>) -> Result<Value, Error> {
+fn join(value: &Value, between: Option<&Value>) -> Result<Value, Error> {
+    let between = between.map(text_of).transpose()?;
     let mut out = String::new();
     for (index, item) in value.try_iter()?.checked().enumerate() {
         if index > 0 {
-            out.push_str(between.unwrap_or_default());
+            out.push_str(between.as_deref().unwrap_or_default());
         }
         out.push_str(&text_of(&item?)?);
         if out.len() > vigo_base::limits::RENDERED {

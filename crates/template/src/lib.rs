@@ -18,7 +18,6 @@ mod scan;
 mod scope;
 mod session;
 mod slot;
-mod text;
 mod value;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! - `&&`, `||` and `!` become `and`, `or` and `not`.
 //! - A path before `default` or `is defined` may be missing at any step: `vars.a.b | default(1)` becomes `(vars|_at("a")|_at("b")) | default(1)`.
-//! - What is compared passes through `_plain`, what is joined by `~` through `_text`: the first refuses secrets (the engine would silently say "not equal"), the second also writes booleans as we do.
+//! - What is compared, or looked up in `[ ]`, passes through `_plain`, what is joined by `~` through `_text`: the first refuses secrets (the engine would silently say "not equal"), the second also writes booleans as we do.
 //!
 //! All of it works on tokens, inside tags, and adds no line, so lines in messages stay true.
 
@@ -81,6 +81,9 @@ fn change_tokens(tokens: &[Token<'_>], changes: &mut Vec<Change>) {
         } else if let Some(guard) = guard(tokens, index) {
             guard_operands(tokens, index, guard, changes);
         }
+        if token.is_sign("[") && before(tokens, index).is_some_and(is_operand_end) {
+            guard_key(tokens, index, changes);
+        }
         if let Some(start) = lenient(tokens, index) {
             loosen(tokens, start, index, changes);
         }
@@ -158,6 +161,33 @@ fn guard_operands(tokens: &[Token<'_>], index: usize, guard: &str, changes: &mut
     }
     if let Some(last) = last {
         changes.push(insert(last.end()));
+    }
+}
+
+/// True if a `[` after that token looks something up instead of opening a list.
+fn is_operand_end(token: &Token<'_>) -> bool {
+    match token.kind {
+        TokenKind::Name => !matches!(token.text, "and" | "or" | "not" | "in" | "is" | "if" | "else" | "elif"),
+        TokenKind::Text => true,
+        TokenKind::Number => false,
+        TokenKind::Sign => matches!(token.text, ")" | "]" | "}"),
+    }
+}
+
+/// What stands in the `[ ]` that opens at `index` is looked up, so it must be no secret. A slice takes numbers only.
+fn guard_key(tokens: &[Token<'_>], index: usize, changes: &mut Vec<Change>) {
+    let Some(open) = tokens.get(index) else { return };
+    let mut depth = 0;
+    for token in tokens.iter().skip(index) {
+        depth += token.depth_change();
+        if depth == 1 && token.is_sign(":") {
+            return;
+        }
+        if depth == 0 {
+            changes.push(Change { start: open.end(), end: open.end(), text: "(".into() });
+            changes.push(Change { start: token.start, end: token.start, text: format!(")|{PLAIN}") });
+            return;
+        }
     }
 }
 

@@ -36,6 +36,7 @@ struct Inner {
     traits: Option<Value>,
     envoy: Value,
     item: Option<Node>,
+    seed: Option<[u8; 32]>,
     rendered: Mutex<HashMap<String, (Value, bool)>>,
 }
 
@@ -60,6 +61,7 @@ impl Scope {
             traits: traits.map(from_data),
             envoy: Value::from_pairs(facts.map(|(name, value)| (name, Value::from(value.as_str())))),
             item: None,
+            seed: None,
             rendered: Mutex::default(),
         }))
     }
@@ -82,8 +84,17 @@ impl Scope {
     }
 
     fn derive(&self, layers: Vec<Variables>, item: Option<Node>) -> Self {
-        let (traits, envoy) = (self.0.traits.clone(), self.0.envoy.clone());
-        Self(Arc::new(Inner { layers, traits, envoy, item, rendered: Mutex::default() }))
+        let (traits, envoy, seed) = (self.0.traits.clone(), self.0.envoy.clone(), self.0.seed);
+        Self(Arc::new(Inner { layers, traits, envoy, item, seed, rendered: Mutex::default() }))
+    }
+
+    /// With the seed of the node, from which `sha512_crypt` and `bcrypt` derive the salts for ordinary values. Without one those two refuse.
+    #[must_use]
+    pub fn with_seed(&self, seed: [u8; 32]) -> Self {
+        let inner = &self.0;
+        let (layers, traits, envoy, item) =
+            (inner.layers.clone(), inner.traits.clone(), inner.envoy.clone(), inner.item.clone());
+        Self(Arc::new(Inner { layers, traits, envoy, item, seed: Some(seed), rendered: Mutex::default() }))
     }
 
     /// The names of all variables in sight, sorted.
@@ -133,6 +144,9 @@ fn suggest_step(known: &str, value: &Value, rest: &[&str]) -> Option<String> {
     }
 }
 
+/// Under this name filters find the seed; no expression can write it.
+pub const SEED: &str = "node seed";
+
 /// The engine's view of a scope.
 #[derive(Clone)]
 pub struct Root {
@@ -160,6 +174,7 @@ impl Object for Root {
             "traits" => Some(inner.traits.clone().unwrap_or_else(|| Value::from_object(NoTraits))),
             "envoy" => Some(inner.envoy.clone()),
             "item" => inner.item.as_ref().map(|item| self.lazy("item", item)),
+            SEED => inner.seed.map(|seed| Value::from_bytes(seed.to_vec())),
             "changed" => self.answers.as_ref().map(|answers| answers.changed()),
             _ => None,
         }

@@ -5,6 +5,7 @@ use crate::slot::Tainted;
 use minijinja::value::{ObjectRepr, ValueKind};
 use minijinja::{Error, Value};
 use vigo_base::{Pieces, Value as Rendered};
+use vigo_secret::Salt;
 use vigo_wire::node::{Kind, Node};
 
 /// How deep lists and maps may nest.
@@ -142,9 +143,7 @@ fn push_json(out: &mut Pieces, value: &Value, depth: usize) -> Result<(), Error>
             _ => out.push_literal(text_of(value)?),
         },
         ValueKind::String | ValueKind::Bytes => {
-            let mut text = String::new();
-            crate::text::push_json(&mut text, value.as_str().unwrap_or_default());
-            out.push_literal(text);
+            out.push_literal(json_string(value.as_str().unwrap_or_default())?);
         }
         ValueKind::Map => push_json_map(out, value, depth)?,
         ValueKind::Seq | ValueKind::Iterable => {
@@ -161,13 +160,24 @@ fn push_json(out: &mut Pieces, value: &Value, depth: usize) -> Result<(), Error>
     Ok(())
 }
 
+fn json_string(text: &str) -> Result<String, Error> {
+    filtered(vigo_base::Filter::Json, text, None)
+}
+
+/// What a fixed filter makes of ordinary text: the same code as the hand's on a secret.
+pub fn filtered(filter: vigo_base::Filter, text: &str, salt: Option<&Salt>) -> Result<String, Error> {
+    let made = vigo_secret::apply(filter, text.as_bytes(), salt)
+        .map_err(|cause| Fault::new(FaultKind::Other, cause.to_string()))?;
+    Ok(String::from_utf8_lossy(made.expose()).into_owned())
+}
+
 fn push_json_map(out: &mut Pieces, value: &Value, depth: usize) -> Result<(), Error> {
     out.push_literal("{");
     let object = value.as_object().filter(|object| object.repr() == ObjectRepr::Map);
     let pairs = object.and_then(|object| object.try_iter_pairs()).into_iter().flatten();
     for (index, (key, item)) in pairs.enumerate() {
         let mut text = String::from(if index == 0 { "" } else { ", " });
-        crate::text::push_json(&mut text, &text_of(&key)?);
+        text.push_str(&json_string(&text_of(&key)?)?);
         text.push_str(": ");
         out.push_literal(text);
         push_json(out, &item, depth + 1)?;

@@ -237,7 +237,7 @@ fn offsets_lead_back_to_the_text_that_was_given() {
     let names = check(recognised.source(), Place::Attribute).unwrap();
     assert_eq!(names.names.len(), 1);
     let offset = recognised.original(names.names[0].offset);
-    assert_eq!(&text[offset..offset + 10], "vars.portt");
+    assert!(text.split_at(offset).1.starts_with("vars.portt"));
 }
 
 #[test]

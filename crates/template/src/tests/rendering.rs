@@ -223,6 +223,17 @@ fn without_traits_what_needs_them_says_so() {
     assert!(renderer.secret_path("\"a b\"", &scope).is_err());
 }
 
+#[test]
+fn a_crypt_of_an_ordinary_value_needs_the_seed_of_the_node_and_is_stable() {
+    let (renderer, scope) = (renderer(&[]), scope(&[]));
+    let node = attribute("{{ 'pass' | sha512_crypt }}");
+    assert!(matches!(renderer.value(&node, &scope), Err(TemplateError::NeedsTraits { .. })));
+    let crypt = |seed: u8| show(&renderer.value(&node, &scope.with_seed([seed; 32])).unwrap());
+    assert!(crypt(1).starts_with("$6$") && crypt(1).len() == 106, "{}", crypt(1));
+    assert_eq!(crypt(1), crypt(1));
+    assert_ne!(crypt(1), crypt(2));
+}
+
 #[derive(Default)]
 struct Machine {
     asked: RefCell<Vec<String>>,
@@ -324,4 +335,35 @@ fn what_a_node_says_of_itself_never_becomes_a_slot_or_a_template() {
     // Even where publish was passed by, it cannot name a secret of its choice.
     let node = Node::new(Kind::Expression("secret(traits.os.family)".into()));
     assert!(renderer.value(&node, &scope).is_err());
+}
+
+#[test]
+fn a_long_chain_of_variables_fits_the_stack_and_a_longer_one_is_refused() {
+    let chain = |length: usize| {
+        let names: Vec<(String, String)> = (0..length)
+            .map(|index| {
+                (format!("v{index}"), format!("{{% if true %}}{{{{ vars.v{} }}}}{{% endif %}}", index + 1))
+            })
+            .collect();
+        let mut pairs: Vec<(&str, &str)> =
+            names.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        let last = format!("v{length}");
+        pairs.push((last.as_str(), "end"));
+        renderer(&[]).value(&attribute("{{ vars.v0 }}"), &scope(&pairs))
+    };
+    assert_eq!(chain(31), Ok(Value::text("end")));
+    assert!(matches!(chain(40), Err(TemplateError::Limit { .. })));
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_a_trait_holds_it_stays_text(words in proptest::collection::vec(proptest::sample::select(vec![
+        "secret:a/b", "{{", "}}", "secret(\"a\")", "{%", "%}", "{#", "\u{fffc}", "\0", "‹secret a›", "x", " ", "\n", "\\", "\"", "'", "|b64encode",
+    ]), 0..12)) {
+        let hostile = words.concat();
+        let node = Node::map([("x".to_owned(), Node::literal(hostile.clone()))]);
+        let scope = Scope::new(&variables(&[("v", "{{ traits.x }}")]), Some(&node), &EnvoyFacts::default());
+        let value = renderer(&[]).value(&attribute("{{ vars.v }}{{ traits.x ~ '' }}"), &scope);
+        proptest::prop_assert_eq!(value, Ok(Value::text(format!("{hostile}{hostile}"))));
+    }
 }

@@ -8,9 +8,10 @@
 mod allocator;
 pub mod arena;
 pub mod arguments;
-mod child;
 mod error;
 pub mod harden;
+#[cfg_attr(not(target_os = "linux"), path = "launch_portable.rs")]
+mod launch;
 mod lock;
 mod pages;
 pub mod peer;

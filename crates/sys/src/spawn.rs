@@ -2,10 +2,10 @@
 //!
 //! The [`Spawner`]'s thread is made before any sandbox, so that children inherit neither a seccomp filter nor
 //! no_new_privs, and it lives as long as the process, so that `dies_with_parent` means the process (prctl(2) means the
-//! thread). What a child does between clone(2) and execve(2) stands in `child`. What to run, with which environment and
+//! thread). What a child does between clone(2) and execve(2) stands in `launch`. What to run, with which environment and
 //! for how long is decided by the callers.
 
-use crate::child::{Launch, Plan};
+use crate::launch::Launch;
 use crate::{arena, harden, thread};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpid};
 use std::ffi::CStr;
@@ -90,6 +90,30 @@ impl Default for Spec<'_> {
     }
 }
 
+impl<'a> Spec<'a> {
+    /// The descriptors with /dev/null at those of 0, 1 and 2 that are not named.
+    pub(crate) fn placed(&self, null: &'a OwnedFd) -> io::Result<Vec<(BorrowedFd<'a>, i32)>> {
+        let mut placed = self.descriptors.to_vec();
+        let named =
+            |placed: &[(BorrowedFd<'_>, i32)], number| placed.iter().filter(|each| each.1 == number).count();
+        for number in 0..3 {
+            if named(&placed, number) == 0 {
+                placed.push((null.as_fd(), number));
+            }
+        }
+        if placed.iter().all(|each| (0..=HIGHEST).contains(&each.1) && named(&placed, each.1) == 1) {
+            return Ok(placed);
+        }
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "descriptors of a child: a number twice or out of range",
+        ))
+    }
+}
+
+/// The highest descriptor number that a child may be given.
+const HIGHEST: i32 = 255;
+
 /// The thread that starts children.
 pub struct Spawner {
     requests: mpsc::Sender<Request>,
@@ -124,7 +148,13 @@ impl Spawner {
                 // SAFETY: `Spawner::spawn` keeps the `Spec` borrowed until it has the reply, which is sent below.
                 let spec = unsafe { &*spec.0 };
                 // The other end waits (see above), so that a failure to send can only mean that it panicked.
-                let _ = reply.send(start_child(&mut launch, spec));
+                let started = launch.start(spec);
+                let _ = reply.send(started.map(|(pid, pidfd)| Child {
+                    pid,
+                    pidfd,
+                    own_group: spec.own_group,
+                    status: None,
+                }));
             }
             // A thread that ended would take the children that die with their parent with it.
             thread::park();
@@ -152,23 +182,6 @@ impl Spawner {
 
 /// Stack of the spawner's thread.
 const STACK: usize = 128 << 10;
-
-fn start_child(launch: &mut Launch, spec: &Spec<'_>) -> io::Result<Child> {
-    let mut plan = Plan::new(launch, spec)?;
-    let started = launch.start(&mut plan);
-    #[cfg(target_os = "linux")]
-    let flag = launch.restore_dumpable();
-    let (pid, pidfd) = started?;
-    let mut child = Child { pid, pidfd, own_group: spec.own_group, status: None };
-    let failure = plan.failure();
-    #[cfg(target_os = "linux")]
-    let failure = failure.or(flag.err());
-    let Some(error) = failure else { return Ok(child) };
-    // Ended by itself, unless it is our own flag that failed: then we must not go on, and neither must it.
-    child.kill_group()?;
-    child.wait()?;
-    Err(error)
-}
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

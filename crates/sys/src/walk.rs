@@ -2,7 +2,7 @@
 //!
 //! Whoever can write to a folder can put a link into it. A path is therefore walked part by part, unless the kernel says in one call that there is no link on it (openat2(2), RESOLVE_NO_SYMLINKS).
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::{Errno, Result};
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,7 +20,7 @@ pub fn open_folder(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     #[cfg(target_os = "linux")]
     {
-        use rustix::fs::{ResolveFlags, openat2};
+        use rustix::fs::{CWD, ResolveFlags, openat2};
         match openat2(
             CWD,
             path,

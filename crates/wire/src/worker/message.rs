@@ -188,7 +188,7 @@ pub struct Error {
 pub enum Kind {
     /// A fault of Vigo.
     Bug = 0,
-    /// No connection; nothing was sent.
+    /// No connection; nothing was sent, or sending again does no harm.
     Unreachable = 1,
     /// The server refused the call.
     Refused = 2,

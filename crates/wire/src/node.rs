@@ -1,5 +1,9 @@
 //! Values as they cross a process border: data, and in a bundle also what is still to be rendered.
 
+/// Lists and maps stand at most so deep in each other. Deeper ones are encoded, but no reader takes them: protobuf's decoder goes
+/// 100 messages deep, and a map takes three for a level.
+pub const DEPTH: usize = 30;
+
 /// A value before rendering. In traits and reports only the data kinds occur.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Node {
@@ -101,6 +105,17 @@ impl Node {
             Some(Kind::List(list)) => list.items.iter().all(Self::is_data),
             Some(Kind::Map(map)) => map.entries.iter().all(|entry| entry.value.iter().all(Self::is_data)),
             None | Some(Kind::Boolean(_) | Kind::Integer(_) | Kind::Number(_) | Kind::Literal(_)) => true,
+        }
+    }
+
+    /// How deep lists and maps stand in each other in it: 0 for text. Above [`DEPTH`] it must not be sent.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        let deepest = |nodes: &mut dyn Iterator<Item = &Self>| nodes.map(Self::depth).max().unwrap_or(0) + 1;
+        match &self.kind {
+            Some(Kind::List(list)) => deepest(&mut list.items.iter()),
+            Some(Kind::Map(map)) => deepest(&mut map.entries.iter().filter_map(|entry| entry.value.as_ref())),
+            _ => 0,
         }
     }
 

@@ -136,6 +136,7 @@ impl Client {
         let request = zeroize::Zeroizing::new(WorkerRequest { asked: Some(asked) }.encode_to_vec());
         frame::write(&self.socket, &request, FRAME_LIMIT, deadline)?;
         let answer = frame::read(&self.socket, FRAME_LIMIT, deadline)?
+            .map(zeroize::Zeroizing::new)
             .ok_or(WireError::Closed { what: "the network worker" })?;
         let answer: WorkerAnswer = decode("the answer of the network worker", &answer, FRAME_LIMIT)?;
         match answer.answered {

@@ -10,6 +10,7 @@ use vigo_wire::bundle::{Bundle, Configcrate, Resource};
 use vigo_wire::enrol::{self, Token, TokenKey};
 use vigo_wire::generation::{Decision, Refusal, Standing, accept};
 use vigo_wire::identity::{ExchangeKey, Identity};
+use vigo_wire::node::{DEPTH, Entry, Node};
 use vigo_wire::session::{self, Initiator, SessionContext};
 use vigo_wire::sign::{self, CertifiedPurpose, SignContext};
 use vigo_wire::{WireError, check_bundle, encode_bundle, verify_assignment, worker};
@@ -260,6 +261,28 @@ fn an_identity_comes_back_from_its_file_and_a_damaged_one_does_not() {
     assert!(Identity::decode(&bytes[..135]).is_err());
 }
 
+/// Compiles only while none of the types has the trait: with it, the method below would be ambiguous.
+macro_rules! none_has {
+    ($trait:path: $($type:ty),*) => {{
+        struct Invalid;
+        trait AmbiguousIf<A> {
+            fn is_absent() -> bool {
+                true
+            }
+        }
+        impl<T: ?Sized> AmbiguousIf<()> for T {}
+        impl<T: ?Sized + $trait> AmbiguousIf<Invalid> for T {}
+        $(assert!(<$type as AmbiguousIf<_>>::is_absent());)*
+    }};
+}
+
+#[test]
+fn what_holds_a_key_can_be_neither_shown_nor_copied() {
+    none_has!(std::fmt::Debug: Identity, ExchangeKey, Token, TokenKey, session::Session, Initiator);
+    none_has!(std::fmt::Display: Identity, ExchangeKey, Token, TokenKey, session::Session, Initiator);
+    none_has!(Clone: Identity, ExchangeKey, Token, TokenKey, session::Session, Initiator);
+}
+
 #[test]
 fn a_node_signs_as_a_node_and_nothing_else() {
     let identity = Identity::generate().unwrap();
@@ -330,6 +353,23 @@ proptest! {
         }
         read_everything(&bytes);
     }
+}
+
+#[test]
+fn values_of_the_allowed_depth_survive_in_the_deepest_place_and_deeper_ones_do_not() {
+    let nested =
+        |levels| (0..levels).fold(Node::literal("core"), |inner, _| Node::map([("key".to_owned(), inner)]));
+    let with = |levels| {
+        let entry = Entry { name: "deep".into(), value: Some(nested(levels)) };
+        let mut bundle = bundle();
+        bundle.resources[0].branches =
+            vec![vigo_wire::bundle::Branch { value: "x".into(), attributes: vec![entry] }];
+        let (bytes, digest) = encode_bundle(&bundle);
+        check_bundle(&bytes, &digest).is_ok()
+    };
+    assert_eq!(nested(DEPTH).depth(), DEPTH);
+    assert!(with(DEPTH));
+    assert!(!with(DEPTH + 5), "the limit can be raised");
 }
 
 #[test]

@@ -16,14 +16,26 @@ pub struct Context<'a> {
     pub allow_exposure: &'a [String],
     /// Somebody wants to see what changes inside.
     pub diff: bool,
-    /// A secret that it uses has another version than the one that it was last applied with.
-    pub secrets_changed: bool,
+    /// How the secrets that it uses are to what it was last applied with.
+    pub secret_change: SecretChange,
     /// The versions of the secrets it uses, as far as they are known.
     pub versions: &'a [(SecretPath, SecretVersion)],
     /// Why a secret that it uses cannot be had; `None` when all are there.
     pub missing_secret: Option<&'a Failure>,
     /// What the other resources of the run manage.
     pub managed: &'a dyn ManagedPaths,
+}
+
+/// How the secrets that a resource uses are to what it was last applied with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SecretChange {
+    /// The same versions, or it uses none.
+    #[default]
+    Same,
+    /// A secret has another version.
+    Rotated,
+    /// Nothing is recorded of it: it was never applied here, or not since the records were lost.
+    NeverApplied,
 }
 
 /// Which paths the resources of a run manage, for what removes everything else.

@@ -15,7 +15,7 @@ mod schema;
 
 pub use attributes::{AttributeProblem, Attributes};
 pub use command::{CommandLine, CommandRequest, End, Finished, Output, OutputRule};
-pub use context::{Context, ManagedPaths, NothingManaged};
+pub use context::{Context, ManagedPaths, NothingManaged, SecretChange};
 pub use convert::{CommandValue, Shell};
 pub use host::{
     Comparison, Entry, EntryKind, Group, Host, Link, Ownership, Placement, Timestamp, User, Validation,

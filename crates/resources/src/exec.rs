@@ -7,7 +7,7 @@ use vigo_base::{AbsolutePath, Pieces};
 use vigo_resource::{
     Applied, AttributeInfo, AttributeProblem, Attributes, Change, CommandLine, CommandRequest, CommandValue,
     Context, End, Example, Failure, Finished, Host, Kind, Outcome, Output, OutputRule, Plan, Provides,
-    Resource, SecretRule, Shell, TypeInfo, Unchanged,
+    Resource, SecretChange, SecretRule, Shell, TypeInfo, Unchanged,
 };
 
 /// Letters of a command in messages.
@@ -158,7 +158,7 @@ impl Resource for Exec {
 
     fn plan(&self, host: &dyn Host, context: &Context<'_>) -> Result<Plan<CommandRequest>, Failure> {
         self.refuse_exposure(context)?;
-        let again = self.rerun_on_secret && context.secrets_changed;
+        let again = self.rerun_on_secret && context.secret_change != SecretChange::Same;
         if let Some(path) = &self.creates
             && !again
             && host.entry(path)?.is_some()
@@ -292,7 +292,8 @@ impl Exec {
     }
 
     fn done(&self, context: &Context<'_>, guard: String) -> Plan<CommandRequest> {
-        let rotated = context.secrets_changed && !self.rerun_on_secret && self.uses_secret();
+        let rotated =
+            context.secret_change == SecretChange::Rotated && !self.rerun_on_secret && self.uses_secret();
         let hint = if rotated {
             "; a secret it uses has another version than at its last run: `rerun_on: secret` would run it again"
         } else {

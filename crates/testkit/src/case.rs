@@ -21,7 +21,8 @@ mod reading;
 use crate::fake::{Effect, FakeCommand, FakeHost, Node, NodeKind};
 use vigo_base::{AbsolutePath, Mode, SecretPath, SecretVersion, Value};
 use vigo_resource::{
-    AnyResource, Attributes, Context, Failure, Host, NothingManaged, Outcome, Plan, ResourceType, Unchanged,
+    AnyResource, Attributes, Context, Failure, Host, NothingManaged, Outcome, Plan, ResourceType,
+    SecretChange, Unchanged,
 };
 
 /// One case.
@@ -191,14 +192,14 @@ impl Case {
     pub fn with_context<T>(&self, kind: &dyn ResourceType, act: impl FnOnce(&Context<'_>) -> T) -> T {
         let mut missing = None;
         let mut versions = Vec::new();
-        let mut rotated = false;
+        let mut secret_change = SecretChange::Same;
         for given in &self.before {
             match given {
                 Given::Secret(path, _) => versions.push((path.clone(), SecretVersion(3))),
                 Given::Withheld(path) => {
                     missing = Some(Failure::blocked(format!("cannot get secret `{path}`")));
                 }
-                Given::Rotated(_) => rotated = true,
+                Given::Rotated(_) => secret_change = SecretChange::Rotated,
                 _ => {}
             }
         }
@@ -207,7 +208,7 @@ impl Case {
             timeout: kind.info().timeout,
             allow_exposure: &self.allow_exposure,
             diff: true,
-            secrets_changed: rotated,
+            secret_change,
             versions: &versions,
             missing_secret: missing.as_ref(),
             managed: &NothingManaged,

@@ -1,0 +1,99 @@
+//! What outlives a run: debts of notification, what secrets resources were last applied with, and where secrets come from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use vigo_base::{Digest, SecretPath, SecretVersion};
+use vigo_resource::{Entry, Failure, Timestamp};
+
+/// Notifications that are owed. A debt is written before its source is changed and struck out when its target succeeded, so a kill in between loses none.
+pub trait OwedStore {
+    /// True if that target is owed a notification.
+    fn is_owed(&self, target: &str) -> bool;
+    /// Notes that `source` is about to change and these targets will have to hear of it. It must last when this returns.
+    fn add(&mut self, source: &str, targets: &[&str]) -> Result<(), Failure>;
+    /// The target heard of everything.
+    fn strike(&mut self, target: &str) -> Result<(), Failure>;
+}
+
+/// What resources with secrets were last applied with. No values, and nothing computed from one.
+pub trait AppliedStore {
+    /// What is recorded of that resource.
+    fn get(&self, id: &str) -> Option<AppliedRecord>;
+    /// Records it.
+    fn put(&mut self, id: &str, record: AppliedRecord) -> Result<(), Failure>;
+}
+
+/// What a resource with secrets was last applied with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppliedRecord {
+    /// The versions, by path.
+    pub secrets: Vec<(SecretPath, SecretVersion)>,
+    /// Digest of the attributes, in which secrets stand by their names.
+    pub attributes: Digest,
+    /// The file that it made, as it was afterwards.
+    pub target: Option<Stamp>,
+}
+
+/// What tells a file that nobody touched since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The device it is on.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
+    /// Its size.
+    pub size: u64,
+    /// When it or what is said of it was last changed (ctime; nobody can set it back).
+    pub changed_at: Timestamp,
+}
+
+impl Stamp {
+    /// The stamp of what stands at a path.
+    #[must_use]
+    pub const fn of(entry: &Entry) -> Self {
+        Self { device: entry.device, inode: entry.inode, size: entry.size, changed_at: entry.changed_at }
+    }
+}
+
+/// Where the values of secrets come from. They never come here: only word that the hand holds them.
+pub trait Secrets {
+    /// Sees to it that the hand holds these values; one answer per path, in that order. Asked at most once a run, and not at all when nothing needs a secret.
+    fn obtain(&mut self, paths: &[SecretPath]) -> Vec<Result<SecretVersion, Failure>>;
+    /// The version that is current as far as is known, without fetching a value.
+    fn version(&self, path: &SecretPath) -> Option<SecretVersion>;
+}
+
+/// Stores that end with the process: for `apply` without a state folder, and for tests.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStores {
+    /// Targets that are owed a notification.
+    pub owed: BTreeSet<String>,
+    /// What was applied.
+    pub applied: BTreeMap<String, AppliedRecord>,
+}
+
+impl OwedStore for MemoryStores {
+    fn is_owed(&self, target: &str) -> bool {
+        self.owed.contains(target)
+    }
+
+    fn add(&mut self, _source: &str, targets: &[&str]) -> Result<(), Failure> {
+        self.owed.extend(targets.iter().map(|target| (*target).to_owned()));
+        Ok(())
+    }
+
+    fn strike(&mut self, target: &str) -> Result<(), Failure> {
+        self.owed.remove(target);
+        Ok(())
+    }
+}
+
+impl AppliedStore for MemoryStores {
+    fn get(&self, id: &str) -> Option<AppliedRecord> {
+        self.applied.get(id).cloned()
+    }
+
+    fn put(&mut self, id: &str, record: AppliedRecord) -> Result<(), Failure> {
+        self.applied.insert(id.to_owned(), record);
+        Ok(())
+    }
+}

@@ -14,6 +14,7 @@ mod tests;
 
 pub use crate::types::Placed;
 pub use intents::{Intents, Recovered};
+pub(crate) use place::placed as stamp_of;
 pub use place::{create, place};
 
 use std::io;

@@ -1,0 +1,74 @@
+//! `cargo xtask TASK`: everything that is done to this tree besides editing it. Each task is a module; rules that matter are run here, not remembered.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_types,
+    reason = "a program for developers: it prints, and it starts cargo and the binaries it has built; it holds no secret but the demo's"
+)]
+
+mod bench;
+mod budget;
+mod check;
+mod ci;
+mod demo;
+mod dist;
+mod layers;
+mod nightly;
+mod process;
+mod real;
+mod test;
+mod tidy;
+mod tree;
+
+use process::Failure;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask TASK
+
+  check             formatting, tidy, layers, clippy
+  test [--real]     all tests; as root, or with --real, also those with real processes from outside
+  ci                check, test, and the agent type-checked for other systems; CPU time against ci/budget.toml
+  demo [--once]     builds and runs the main job in one folder, without root
+  bench             benchmarks of the release binaries
+  tidy              rules of style that no compiler checks
+  layers            the table in ARCHITECTURE.md against the workspace
+  nightly           dist, the tests with many more random cases, benchmarks
+  dist              the binaries as they are shipped";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage) => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[&str]) -> Result<(), Failure> {
+    match words {
+        ["check"] => check::run(),
+        ["test"] => test::run(false),
+        ["test", "--real"] => test::run(true),
+        ["ci"] => ci::run(),
+        ["demo"] => demo::run(false),
+        ["demo", "--once"] => demo::run(true),
+        ["bench"] => bench::run(),
+        ["tidy"] => tidy::run(),
+        ["layers"] => layers::run(),
+        ["nightly"] => nightly::run(),
+        ["dist"] => dist::run(),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(Failure::Usage),
+    }
+}

@@ -1,0 +1,14 @@
+//! `nightly`: what takes too long for every change: the shipped binaries, the property tests with many more cases, the benchmarks.
+
+use crate::process::{self, Failure, cargo, stage};
+use crate::{bench, dist};
+
+/// Cases of each property test; by default there are 256.
+const CASES: &str = "20000";
+
+pub fn run() -> Result<(), Failure> {
+    dist::run()?;
+    stage("tests with many more random cases");
+    process::run(cargo().args(["test", "--workspace", "--locked", "--quiet"]).env("PROPTEST_CASES", CASES))?;
+    bench::run()
+}

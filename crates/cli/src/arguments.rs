@@ -1,0 +1,428 @@
+//! The command line. No option takes a secret's value: values come by standard input, from a terminal, or out of the server's hand.
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use clap_complete::Shell;
+use std::path::PathBuf;
+use vigo_base::{SecretPath, limits};
+
+/// The exit codes, for the end of `--help`.
+const EXITS: &str = "Exit codes: 0 done, 1 could not run, 2 wrong command line, 3 `config plan` found changes, \
+4 not logged in or not permitted, 5 done and the answer is bad (validate, audit verify).";
+
+/// The operator's tool.
+#[derive(Debug, Parser)]
+#[command(name = "vigocli", version, about = "Works with a Vigo server: secrets, configuration, envoys, audit", after_help = EXITS)]
+pub struct Arguments {
+    /// How to reach the server, and how to print.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// The server, `https://HOST:PORT`
+    #[arg(long, global = true, env = "VIGO_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+    /// The only certificates to trust: the server's `ca.pem`
+    #[arg(long, global = true, env = "VIGO_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// The file with the token that says who you are
+    #[arg(long, global = true, env = "VIGO_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show whether the server is there and what it has
+    Status,
+    /// Set, rotate, list and remove secrets
+    Secrets(Secrets),
+    /// Check, plan, publish and roll back the configuration
+    Config {
+        /// What to do.
+        #[command(subcommand)]
+        command: Config,
+    },
+    /// Make and list enrolment tokens
+    Token {
+        /// What to do.
+        #[command(subcommand)]
+        command: Token,
+    },
+    /// List, show, revoke and remove envoys
+    Envoys {
+        /// What to do.
+        #[command(subcommand)]
+        command: Envoys,
+    },
+    /// List and show what runs did
+    Runs {
+        /// What to do.
+        #[command(subcommand)]
+        command: Runs,
+    },
+    /// Read and verify the audit log
+    Audit {
+        /// What to do.
+        #[command(subcommand)]
+        command: Audit,
+    },
+    /// Print the completions of a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// How much of a list.
+#[derive(Clone, Debug, Args)]
+pub struct Part {
+    /// How many at most
+    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limit: u32,
+    /// Go on where an earlier list ended (its `next`)
+    #[arg(long, value_name = "CURSOR")]
+    pub cursor: Option<String>,
+}
+
+/// Secrets.
+#[derive(Debug, Args)]
+pub struct Secrets {
+    /// Work on a vault in this folder, without a server
+    #[arg(long, global = true, value_name = "DIR")]
+    pub vault: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Secret,
+}
+
+/// What to do with secrets.
+#[derive(Debug, Subcommand)]
+pub enum Secret {
+    /// Set a secret to what comes on standard input (or is typed, unseen)
+    Set {
+        /// Its path, such as `web/upstream-token`
+        path: SecretPath,
+        /// Keep a final newline
+        #[arg(long)]
+        exact: bool,
+    },
+    /// Show a secret's value on the terminal; needs the permission `secrets.get`
+    Get {
+        /// Its path
+        path: SecretPath,
+        /// Write it to standard output instead, as it is
+        #[arg(long)]
+        stdout: bool,
+        /// An older version
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        version: Option<u64>,
+    },
+    /// List secrets, never their values
+    List {
+        /// Only those whose path begins so
+        #[arg(default_value = "")]
+        prefix: String,
+        /// How much.
+        #[command(flatten)]
+        part: Part,
+    },
+    /// Show the versions of a secret
+    History {
+        /// Its path
+        path: SecretPath,
+        /// How much.
+        #[command(flatten)]
+        part: Part,
+    },
+    /// Replace a secret by a random value that nobody sees
+    Rotate {
+        /// Its path
+        path: SecretPath,
+        /// How many characters
+        #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=(limits::SECRET_VALUE as i64)))]
+        length: u32,
+        /// Of which characters; letters and digits if not said
+        #[arg(long, value_name = "CHARACTERS")]
+        alphabet: Option<String>,
+    },
+    /// Remove a secret with all its versions
+    Rm {
+        /// Its path
+        path: SecretPath,
+    },
+    /// Show which envoys get a secret, and where
+    Who {
+        /// Its path
+        path: SecretPath,
+        /// How much.
+        #[command(flatten)]
+        part: Part,
+    },
+}
+
+/// What to do with the configuration.
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Make a folder with a first small configuration
+    Init {
+        /// The folder to make
+        dir: PathBuf,
+    },
+    /// Check a stacks folder; errors end with 5
+    Validate {
+        /// The stacks folder
+        dir: PathBuf,
+    },
+    /// Show what publishing a folder would change; changes end with 3
+    Plan {
+        /// The stacks folder
+        dir: PathBuf,
+    },
+    /// Publish a stacks folder
+    Publish {
+        /// The stacks folder
+        dir: PathBuf,
+        /// Why, for the history
+        #[arg(short, long, default_value = "", value_name = "TEXT")]
+        message: String,
+        /// Only if this version is still the current one
+        #[arg(long, value_name = "N")]
+        base: Option<u64>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// List what was published
+    History {
+        /// How much.
+        #[command(flatten)]
+        part: Part,
+    },
+    /// Publish an earlier version again
+    Rollback {
+        /// Its number
+        version: u64,
+        /// Why, for the history
+        #[arg(short, long, default_value = "", value_name = "TEXT")]
+        message: String,
+    },
+}
+
+/// What to do with enrolment tokens.
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Make a token and print it, this once
+    Create {
+        /// Which names may enrol with it, such as `web-*`; `*` must be written too
+        #[arg(long = "match", required = true, value_name = "GLOB", action = ArgAction::Append)]
+        globs: Vec<String>,
+        /// For how long: `30m`, `1h`, `7d`
+        #[arg(long, default_value = "1h", value_name = "TIME", value_parser = seconds)]
+        ttl: u64,
+        /// How many may enrol with it
+        #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        uses: u32,
+        /// Bind a label to who enrols with it
+        #[arg(long = "label", value_name = "NAME=VALUE", action = ArgAction::Append, value_parser = label)]
+        labels: Vec<(String, String)>,
+        /// It may take a name from a living envoy, which is revoked then
+        #[arg(long)]
+        replace: bool,
+    },
+    /// List tokens, never their secrets
+    List {
+        /// How much.
+        #[command(flatten)]
+        part: Part,
+    },
+    /// Remove a token
+    Rm {
+        /// Its id
+        id: String,
+    },
+}
+
+/// What to do with envoys.
+#[derive(Debug, Subcommand)]
+pub enum Envoys {
+    /// List envoys
+    List {
+        /// Only those whose name begins so
+        #[arg(default_value = "")]
+        name: String,
+        /// How much.
+        #[command(flatten)]
+        part: Part,
+    },
+    /// Show one envoy with its traits
+    Show {
+        /// Its name or id
+        envoy: String,
+    },
+    /// Revoke an envoy: it never gets anything again
+    Revoke {
+        /// Its name or id
+        envoy: String,
+    },
+    /// Remove a revoked envoy
+    Rm {
+        /// Its name or id
+        envoy: String,
+    },
+}
+
+/// What to do with runs.
+#[derive(Debug, Subcommand)]
+pub enum Runs {
+    /// List runs, the newest first
+    List {
+        /// Only those of this envoy (name or id)
+        #[arg(long, value_name = "ENVOY")]
+        envoy: Option<String>,
+        /// How much.
+        #[command(flatten)]
+        part: Part,
+    },
+    /// Show one run with its resources
+    Show {
+        /// Its id
+        run: String,
+    },
+}
+
+/// What to do with the audit log.
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// List records, the newest first
+    List {
+        /// How much.
+        #[command(flatten)]
+        part: Part,
+    },
+    /// Check that no record was changed or taken out; a broken chain ends with 5
+    Verify,
+}
+
+/// A time as `90s`, `30m`, `1h`, `7d`, in seconds.
+fn seconds(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no time; write a number and `s`, `m`, `h` or `d`, such as `1h`");
+    let unit = text.chars().next_back().ok_or_else(wrong)?;
+    let number: u64 = text.strip_suffix(unit).and_then(|number| number.parse().ok()).ok_or_else(wrong)?;
+    let factor = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(factor).filter(|seconds| *seconds > 0).ok_or_else(wrong)
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = pair.ok_or_else(|| format!("`{text}` is no label; write `NAME=VALUE`"))?;
+    Ok((name.into(), value.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(std::iter::once("vigocli").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_command_line_is_well_made() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_before_and_after_the_command() {
+        for line in ["--server https://a --json status", "status --json --server https://a"] {
+            let global = parse(line).unwrap().global;
+            assert_eq!((global.server.as_deref(), global.json), (Some("https://a"), true));
+        }
+    }
+
+    #[test]
+    fn a_vault_is_named_before_or_after_what_to_do() {
+        for line in ["secrets --vault V set web/a", "secrets set web/a --vault V"] {
+            let Command::Secrets(secrets) = parse(line).unwrap().command else { panic!("{line}") };
+            assert_eq!(secrets.vault, Some("V".into()));
+        }
+    }
+
+    #[test]
+    fn every_command_of_the_quickstart_is_understood() {
+        for line in [
+            "status",
+            "secrets set web/upstream-token",
+            "config validate stacks",
+            "config publish stacks -m first",
+            "token create --match web-*",
+            "envoys list --json",
+            "runs list --json",
+            "secrets --vault vault set web/upstream-token",
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn no_option_takes_a_value_of_a_secret() {
+        fn walk(command: &clap::Command, names: &mut Vec<String>) {
+            names.extend(command.get_arguments().map(|argument| argument.get_id().to_string()));
+            command.get_subcommands().for_each(|command| walk(command, names));
+        }
+        let mut names = Vec::new();
+        walk(&Arguments::command(), &mut names);
+        for wrong in ["value", "secret", "password", "token", "plaintext"] {
+            assert!(!names.iter().any(|name| name == wrong), "{wrong}");
+        }
+        assert!(parse("secrets set web/a value").is_err());
+    }
+
+    #[test]
+    fn which_names_may_enrol_must_be_written() {
+        assert!(parse("token create").is_err());
+        let line = "token create --match * --match web-* --ttl 2d --uses 3 --label tier=front --label zone=";
+        let Command::Token { command: Token::Create { globs, ttl, uses, labels, replace } } =
+            parse(line).unwrap().command
+        else {
+            panic!("{line}")
+        };
+        assert_eq!((globs.len(), ttl, uses, replace), (2, 172_800, 3, false));
+        assert_eq!(labels, [("tier".into(), "front".into()), ("zone".into(), String::new())]);
+    }
+
+    #[test]
+    fn what_is_no_time_no_label_and_no_path_is_refused() {
+        for line in [
+            "token create --match * --ttl 0s",
+            "token create --match * --ttl 5",
+            "token create --match * --ttl h",
+            "token create --match * --ttl 1y",
+            "token create --match * --ttl 99999999999999999999d",
+            "token create --match * --label tier",
+            "token create --match * --label =front",
+            "secrets set ../token",
+            "secrets rotate a --length 0",
+            "secrets rotate a --length 65537",
+            "envoys list --limit 0",
+            "config validate",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,2 +1,126 @@
-//! Not written yet.
+//! The privileged side of the agent: identity, inner session, verification, render, order, plan, report, and the local commands.
+//!
+//! No network, no TLS, no async: what goes over a network goes through the worker as bytes it cannot open. No value of a secret is ever in this process: what needs one is asked of the hand.
 #![forbid(unsafe_code)]
+
+mod apply;
+mod arguments;
+mod converge;
+mod daemon;
+mod duration;
+mod enroll;
+mod enrolment;
+mod error;
+mod explain;
+mod held;
+mod json;
+mod last_run;
+pub mod link;
+mod log;
+mod machine;
+mod output;
+mod posture;
+mod reports;
+mod run;
+mod secrets;
+mod settings;
+mod state;
+mod status;
+mod stores;
+mod token_argument;
+mod traits;
+mod worker;
+
+pub use enrolment::{Enrolment, Record};
+pub use error::AgentError;
+
+use arguments::{Arguments, Command};
+use clap::{CommandFactory, Parser};
+use machine::Machine;
+use settings::Settings;
+use std::process::ExitCode;
+use std::rc::Rc;
+use vigo_base::Exit;
+use vigo_sys::harden::Hardened;
+use vigo_sys::spawn::Spawner;
+
+/// The agent from its command line to its exit code. The process is hardened already.
+#[must_use]
+pub fn main(hardened: Hardened) -> ExitCode {
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    token_argument::wipe(&words);
+    let arguments = match Arguments::try_parse_from(&words) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help is printed on standard output with 0, mistakes on standard error with 2: clap knows which. A closed output is no error.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { Exit::Usage } else { Exit::Success }.code());
+        }
+    };
+    let exit = execute(&arguments, hardened).unwrap_or_else(|error| {
+        tracing::error!("{}", chain(&error));
+        error.exit()
+    });
+    ExitCode::from(exit.code())
+}
+
+fn execute(arguments: &Arguments, hardened: Hardened) -> Result<Exit, AgentError> {
+    match &arguments.command {
+        Command::Explain(explain) => return explain::explain(explain),
+        Command::Version(output) => return status::version(*output),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Arguments::command(), "vigo", &mut std::io::stdout());
+            return Ok(Exit::Success);
+        }
+        _ => {}
+    }
+    let settings = Settings::load(arguments).inspect_err(|_| {
+        log::start(arguments::LogLevel::Warn, arguments::LogFormat::Text);
+    })?;
+    log::start(settings.log_level, settings.log_format);
+    let spawner = Spawner::start().map_err(|source| AgentError::Start { process: "spawner", source })?;
+    let machine = Machine::open(settings, Rc::new(spawner), hardened)?;
+    for warning in &machine.warnings {
+        tracing::warn!("{warning}");
+    }
+    // The children's own thread is outside of it already. Best effort: the level says when it did not hold.
+    if let Err(error) = vigo_sys::sandbox::deny_network() {
+        tracing::info!("the network could not be denied to this process: {error}");
+    }
+    match &arguments.command {
+        Command::Apply(apply) => apply::apply(&machine, apply),
+        Command::Enroll(enroll) => enrolled(&enroll::enroll(&machine.state, &machine.spawner, enroll)?, enroll.json),
+        Command::Run(run) => run::run(&machine, run),
+        Command::Daemon(daemon) => daemon::daemon(&machine, daemon),
+        Command::Status(output) => status::status(&machine, *output),
+        Command::Traits(output) => status::traits(&machine, *output),
+        Command::Explain(_) | Command::Version(_) | Command::Completions { .. } => Ok(Exit::Success),
+    }
+}
+
+fn enrolled(outcome: &enroll::Outcome, json: bool) -> Result<Exit, AgentError> {
+    let enroll::Outcome { name, id, server } = outcome;
+    if json {
+        let object = serde_json::json!({ "format": output::FORMAT, "name": name.as_str(), "id": id, "server": server });
+        output::print_json(&object)?;
+    } else {
+        output::print(&format!("enrolled as {name} ({id}) with {server}\nnext: vigo run\n"))?;
+    }
+    Ok(Exit::Success)
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let said = next.to_string();
+        // A transparent error says what its cause says.
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = next.source();
+    }
+    text
+}

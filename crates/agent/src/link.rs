@@ -10,7 +10,7 @@ use vigo_sys::spawn::Spawner;
 use vigo_wire::WireError;
 use vigo_wire::inner::{Answer, Ask, Refused, Reply, Request};
 use vigo_wire::session::{Initiator, Session, SessionContext};
-use vigo_wire::worker::{Client, Kind};
+use vigo_wire::worker::{Client, Configured, Kind};
 
 /// One request and its answer may take so long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -20,27 +20,27 @@ const SESSIONS: u32 = 3;
 /// A session with the server, made when it is first used and again when it is lost.
 pub struct Link {
     client: Client,
-    worker: Option<Worker>,
+    _worker: Option<Worker>,
     context: SessionContext,
     session: Option<([u8; 16], Session)>,
 }
 
 impl Link {
-    /// Starts a worker and tells it where the server is. Nothing is sent yet.
+    /// Starts a worker and tells it where the server is; gives what the worker says of its sandbox. Nothing is sent yet.
     ///
     /// # Errors
     /// When the worker cannot be started.
-    pub fn start(spawner: &Spawner, enrolment: &Enrolment) -> Result<Self, AgentError> {
+    pub fn start(spawner: &Spawner, enrolment: &Enrolment) -> Result<(Self, Configured), AgentError> {
         let (worker, client) = Worker::start(spawner)?;
-        client.configure(enrolment.transport())?;
-        Ok(Self { worker: Some(worker), ..Self::over(client, enrolment) })
+        let says = client.configure(enrolment.transport())?;
+        Ok((Self { _worker: Some(worker), ..Self::over(client, enrolment) }, says))
     }
 
     /// Over a worker that somebody else started.
     #[must_use]
     pub fn over(client: Client, enrolment: &Enrolment) -> Self {
         let context = SessionContext { anchor: Digest::of(&enrolment.anchor), envoy: enrolment.envoy };
-        Self { client, worker: None, context, session: None }
+        Self { client, _worker: None, context, session: None }
     }
 
     /// What the worker can be asked that needs no session.
@@ -49,11 +49,6 @@ impl Link {
         &self.client
     }
 
-    /// True if the worker runs under a user id of its own.
-    #[must_use]
-    pub fn worker_has_own_user(&self) -> bool {
-        self.worker.as_ref().is_some_and(|worker| worker.own_user)
-    }
 
     /// Asks the server and gives its answer. Every request may be sent twice: see the decision on frames.
     ///

@@ -13,8 +13,6 @@ const ACCOUNTS_LIMIT: usize = 16 << 20;
 
 /// A running worker. It ends when its pipe closes, however this process ends.
 pub struct Worker {
-    /// True if it runs under another user id than this process.
-    pub own_user: bool,
     child: Child,
 }
 
@@ -43,13 +41,21 @@ impl Worker {
                 no_new_privileges: true,
             })
             .map_err(start)?;
-        Ok((Self { own_user: user.is_some(), child }, Client::new(ours)))
+        Ok((Self { child }, Client::new(ours)))
     }
 
     /// Its process id, for `vigo status` and tests.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.pid()
+    }
+}
+
+impl Drop for Worker {
+    /// Its pipe is closed already or about to be; a worker that does not end by that is ended here.
+    fn drop(&mut self) {
+        let _gone_already = self.child.kill_group();
+        let _reaped = self.child.wait();
     }
 }
 

@@ -73,6 +73,12 @@ impl Ledger {
         self.targets.contains_key(path.as_str())
     }
 
+    /// True if `text` names a file that ever got a secret.
+    #[must_use]
+    pub fn is_named_in(&self, text: &str) -> bool {
+        self.targets.keys().any(|path| text.contains(path.as_str()))
+    }
+
     /// Remembers, before the first byte of a secret is written there.
     ///
     /// # Errors

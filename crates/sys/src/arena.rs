@@ -116,6 +116,20 @@ pub fn activate(options: Options) -> Result<Status, SysError> {
     status().ok_or(SysError::OtherAllocator)
 }
 
+/// Which kind of pages this process would get, and why no better one. Nothing is kept: for a process that has no arena of its own and has to say
+/// what its hand will get.
+#[must_use]
+pub fn probe(choice: Choice) -> (Kind, Vec<String>) {
+    match first_pages(choice, SMALLEST) {
+        Ok((kind, length, start, reasons)) => {
+            // SAFETY: `first_pages` mapped exactly these bytes just now and nothing else knows of them.
+            unsafe { pages::unmap(start, length) };
+            (kind, reasons)
+        }
+        Err(error) => (Kind::Plain, vec![error.to_string()]),
+    }
+}
+
 /// What the arena is; `None` while there is none.
 #[must_use]
 pub fn status() -> Option<Status> {

@@ -1,0 +1,76 @@
+//! `vigo daemon`: the same run again and again, moved by chance so that a fleet never acts as one.
+
+use crate::arguments::{ConvergeArguments, DaemonArguments};
+use crate::enrolment::Enrolment;
+use crate::error::AgentError;
+use crate::machine::Machine;
+use crate::run;
+use std::time::Duration;
+use vigo_base::{Blame, Exit};
+
+/// Shorter intervals are taken as this.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// After failures the pause doubles up to this, however short the interval.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
+/// Runs until the process is ended. One failed run is no reason to stop; an envoy that was revoked stops.
+///
+/// # Errors
+/// When this machine is not enrolled, or not permitted any more.
+pub fn daemon(machine: &Machine, arguments: &DaemonArguments) -> Result<Exit, AgentError> {
+    let interval = arguments.interval.unwrap_or(machine.settings.interval).max(SHORTEST);
+    let mut enrolment = Enrolment::load(&machine.state)?.ok_or(AgentError::NotEnrolled)?;
+    let hands = machine.hands(Some(enrolment.envoy))?;
+    let converge = ConvergeArguments {
+        dry_run: false,
+        diff: false,
+        only: Vec::new(),
+        verbose: false,
+        detailed_exit_code: false,
+        wait: Duration::from_secs(60),
+        json: false,
+    };
+    let mut failures = 0;
+    loop {
+        let lock = machine.state.lock(converge.wait);
+        let outcome = lock.map_err(AgentError::from).and_then(|_lock| run::once(machine, &mut enrolment, &hands, false, &converge));
+        match outcome {
+            Ok(_) => failures = 0,
+            Err(error) if error.blame() == Blame::Permission => return Err(error),
+            Err(error) => {
+                failures += 1;
+                tracing::error!("the run failed: {}", crate::chain(&error));
+            }
+        }
+        std::thread::sleep(jittered(pause(interval, failures)));
+    }
+}
+
+/// The interval, doubled for each failure in a row, within bounds.
+fn pause(interval: Duration, failures: u32) -> Duration {
+    interval.saturating_mul(1 << failures.min(12)).min(LONGEST_PAUSE.max(interval))
+}
+
+/// Moved by up to a tenth in either direction.
+fn jittered(pause: Duration) -> Duration {
+    let chance = vigo_wire::random::array::<2>().map_or(0.5, |bytes| f64::from(u16::from_le_bytes(bytes)) / f64::from(u16::MAX));
+    pause.mul_f64(0.9 + 0.2 * chance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_with_failures_to_a_cap_and_are_moved_a_little() {
+        let second = Duration::from_secs(1);
+        assert_eq!(pause(second, 0), second);
+        assert_eq!(pause(second, 3), 8 * second);
+        assert_eq!(pause(second, 40), LONGEST_PAUSE);
+        assert_eq!(pause(2 * LONGEST_PAUSE, 3), 2 * LONGEST_PAUSE);
+        for _ in 0..100 {
+            let moved = jittered(10 * second);
+            assert!(moved >= 9 * second && moved <= 11 * second);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What every command needs of this machine: settings, state, the thread that starts children, the hand that may come.
+
+use crate::error::AgentError;
+use crate::posture::Facts;
+use crate::settings::Settings;
+use crate::state::State;
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use vigo_base::{AbsolutePath, EnvoyId};
+use vigo_hand::target::Intents;
+use vigo_hand::{Role, StartOptions};
+use vigo_host::{Folder, Hands, Parts, RealHost};
+use vigo_sys::harden::Hardened;
+use vigo_sys::spawn::Spawner;
+
+/// The seed from which salts are derived: so long.
+const SEED: usize = 32;
+
+/// This machine, ready to run.
+pub struct Machine {
+    /// What holds for this process.
+    pub settings: Settings,
+    /// What is remembered.
+    pub state: State,
+    /// Starts children outside of the sandbox.
+    pub spawner: Rc<Spawner>,
+    /// What could not be hardened.
+    pub warnings: Vec<String>,
+    /// Set when values are missing only because the server was not reached.
+    pub offline: Rc<Cell<bool>>,
+}
+
+impl Machine {
+    /// Opens the state folder.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn open(settings: Settings, spawner: Rc<Spawner>, hardened: Hardened) -> Result<Self, AgentError> {
+        let state = State::open(&settings.state_dir)?;
+        Ok(Self { settings, state, spawner, warnings: hardened.warnings, offline: Rc::default() })
+    }
+
+    /// A hand that is started when it is first needed.
+    ///
+    /// # Errors
+    /// When the seed of the salts cannot be read or made.
+    pub fn hands(&self, envoy: Option<EnvoyId>) -> Result<Rc<Hands>, AgentError> {
+        let options = StartOptions {
+            role: Role::Node,
+            arena: self.settings.arena,
+            arena_max: self.settings.arena_max,
+            intents: Some(self.state.intents()),
+            salt_seed: Some(seed(&self.state.root)?),
+            envoy,
+        };
+        Ok(Rc::new(Hands::new(Rc::clone(&self.spawner), options, self.settings.allow_insecure_arena)))
+    }
+
+    /// The real machine for the engine. What an earlier run left half done is removed first.
+    ///
+    /// # Errors
+    /// When the state folder cannot be used.
+    pub fn host(&self, hands: &Rc<Hands>) -> Result<RealHost, AgentError> {
+        let cannot = |error: vigo_hand::target::TargetError| AgentError::Run(error.full_text());
+        let intents = Intents::open(&self.state.intents()).map_err(cannot)?;
+        let recovered = intents.recover().map_err(cannot)?;
+        for path in recovered.removed {
+            tracing::warn!(path = %path.display(), "removed what an interrupted run left");
+        }
+        for problem in recovered.problems {
+            tracing::warn!("what an interrupted run left cannot be removed: {}", problem.full_text());
+        }
+        RealHost::new(Parts {
+            spawner: Rc::clone(&self.spawner),
+            hands: Rc::clone(hands),
+            state: self.state.root.path().to_owned(),
+            intents,
+            guarded: self.guarded(),
+            offline: Rc::clone(&self.offline),
+        })
+        .map_err(|failure| AgentError::Run(failure.reason))
+    }
+
+    /// What no policy may touch: this program and its siblings, and the folders in use.
+    #[must_use]
+    pub fn guarded(&self) -> Vec<AbsolutePath> {
+        let mut paths: Vec<PathBuf> = vec![self.state.root.path().to_owned(), PathBuf::from("/etc/vigo")];
+        if let Some(folder) = std::env::current_exe().ok().as_deref().and_then(Path::parent) {
+            paths.extend(["vigo", "vigocli", "vigosrv"].map(|name| folder.join(name)));
+        }
+        paths.iter().filter_map(|path| path.to_str()?.parse().ok()).collect()
+    }
+
+    /// What is known of the protection, with a hand that may be running.
+    #[must_use]
+    pub fn facts(&self, hands: &Hands) -> Facts {
+        Facts { hand: hands.status(), warnings: self.warnings.clone(), ..Facts::default() }
+    }
+}
+
+/// The seed of this node, made when it is first needed. It is no secret of the operator's: it keeps salts stable and unlike those of other nodes.
+fn seed(folder: &Folder) -> Result<[u8; SEED], AgentError> {
+    if let Some(bytes) = folder.read("seed", SEED)?
+        && let Ok(seed) = bytes.try_into()
+    {
+        return Ok(seed);
+    }
+    let seed: [u8; SEED] = vigo_wire::random::array()?;
+    folder.write("seed", &seed)?;
+    Ok(seed)
+}

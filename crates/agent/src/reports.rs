@@ -1,0 +1,108 @@
+//! Reports: made of what a run did, sent to the server, kept in the queue while it is away. Never a secret, nor anything from which one could be computed.
+
+use crate::enrolment::Enrolment;
+use crate::error::AgentError;
+use crate::link::Link;
+use crate::posture::Posture;
+use prost::Message;
+use vigo_base::{Blame, limits};
+use vigo_engine::RunReport;
+use vigo_host::Folder;
+use vigo_wire::inner::{Ask, Report};
+
+/// So many reports wait; then the oldest is dropped, and the next one says so.
+const QUEUE: usize = 100;
+
+/// What goes around the outcomes.
+pub struct Frame {
+    /// The machine's clock at the start, seconds since 1970.
+    pub started_at: u64,
+    /// How long the run took.
+    pub duration_ms: u64,
+    /// Term and generation of what was applied.
+    pub standing: (u64, u64),
+    /// The publish that it comes from.
+    pub publish: u64,
+    /// The server was not reached.
+    pub offline: bool,
+}
+
+/// Makes the report.
+///
+/// # Errors
+/// When the kernel gives no random bytes.
+pub fn make(run: &RunReport, frame: &Frame, posture: &Posture) -> Result<Report, AgentError> {
+    Ok(Report {
+        run: vigo_wire::random::array::<16>()?.to_vec(),
+        started_at: frame.started_at,
+        duration_ms: frame.duration_ms,
+        dry_run: run.dry_run,
+        term: frame.standing.0,
+        generation: frame.standing.1,
+        publish: frame.publish,
+        resources: run.resources.iter().map(vigo_engine::ResourceReport::to_wire).collect(),
+        posture: Some(posture.to_wire()),
+        offline: frame.offline,
+        problems: run.problems.clone(),
+    })
+}
+
+/// Puts a report into the queue, durably: from now on it reaches the server or is named as dropped.
+///
+/// # Errors
+/// When the queue cannot be written.
+pub fn queue(folder: &Folder, report: &Report) -> Result<(), AgentError> {
+    let waiting = folder.names()?;
+    for oldest in waiting.iter().take((waiting.len() + 1).saturating_sub(QUEUE)) {
+        tracing::warn!(report = oldest, "too many reports wait for the server: the oldest is dropped");
+        folder.remove(oldest)?;
+    }
+    let name = format!("{:020}-{}", report.started_at, vigo_base::encode_hex(&report.run));
+    let mut bytes = report.encode_to_vec();
+    if bytes.len() > limits::REPORT {
+        let short = Report { resources: Vec::new(), problems: vec!["the report was too long to be sent".to_owned()], ..report.clone() };
+        bytes = short.encode_to_vec();
+    }
+    Ok(folder.write(&name, &bytes)?)
+}
+
+/// Sends what waits, oldest first. Returns how many still wait because the server is away.
+///
+/// # Errors
+/// When the queue cannot be read.
+pub fn flush(folder: &Folder, link: &mut Link, enrolment: &Enrolment) -> Result<usize, AgentError> {
+    let waiting = folder.names()?;
+    for (sent, name) in waiting.iter().enumerate() {
+        let Some(bytes) = folder.read(name, limits::REPORT)? else { continue };
+        if let Ok(report) = Report::decode(bytes.as_slice()) {
+            match link.ask(enrolment, Ask::Report(report)) {
+                Ok(_) => {}
+                Err(error) if error.blame() == Blame::Peer => {
+                    tracing::warn!(%error, "the report waits for the server");
+                    return Ok(waiting.len() - sent);
+                }
+                Err(error) => tracing::warn!(%error, "the server does not take a report: it is dropped"),
+            }
+        }
+        folder.remove(name)?;
+    }
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_queue_keeps_the_newest() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::open(&place.path().join("queue")).unwrap();
+        for second in 0..QUEUE + 5 {
+            let report = Report { started_at: second as u64, run: vec![0; 16], ..Report::default() };
+            queue(&folder, &report).unwrap();
+        }
+        let names = folder.names().unwrap();
+        assert_eq!(names.len(), QUEUE);
+        assert!(names[0].starts_with("00000000000000000005-"));
+    }
+}

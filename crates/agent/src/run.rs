@@ -1,0 +1,220 @@
+//! `vigo run`: the way of a policy on this machine, from the check-in to the report. The server's half is `publish`.
+
+use crate::arguments::{ConvergeArguments, RunArguments};
+use crate::converge::{Wanted, converge, facts_of};
+use crate::enrolment::{self, Enrolment};
+use crate::error::AgentError;
+use crate::held::{self, Held};
+use crate::link::{Link, seconds_now};
+use crate::machine::Machine;
+use crate::posture::{Facts, Posture};
+use crate::secrets::{ServerSecrets, versions};
+use crate::traits::{self, Traits};
+use crate::{last_run, output, reports};
+use prost::Message;
+use std::rc::Rc;
+use std::time::Instant;
+use vigo_base::{Blame, Digest, Exit};
+use vigo_host::Hands;
+use vigo_wire::inner::{Answer, Ask, BundleRequest, CheckIn, CheckInReply, Renew};
+
+/// Days in seconds.
+const DAY_S: u64 = 86_400;
+/// A transport certificate is renewed at two thirds of its thirty days.
+const RENEW_AFTER_S: u64 = 20 * DAY_S;
+/// The continuity value and the digest of the traits that the server has, in the identity folder.
+const CONTINUITY: &str = "continuity";
+const TRAITS_DIGEST: &str = "traits.digest";
+
+/// Runs once and prints the result.
+///
+/// # Errors
+/// When it could not run; what became of single resources is in the printed result and the exit code.
+pub fn run(machine: &Machine, arguments: &RunArguments) -> Result<Exit, AgentError> {
+    let mut enrolment = Enrolment::load(&machine.state)?.ok_or(AgentError::NotEnrolled)?;
+    let _lock = machine.state.lock(arguments.converge.wait)?;
+    let hands = machine.hands(Some(enrolment.envoy))?;
+    once(machine, &mut enrolment, &hands, arguments.online, &arguments.converge)
+}
+
+/// One run with a hand that may already hold values: what the daemon repeats.
+///
+/// # Errors
+/// As [`run`].
+pub fn once(
+    machine: &Machine,
+    enrolment: &mut Enrolment,
+    hands: &Rc<Hands>,
+    online: bool,
+    arguments: &ConvergeArguments,
+) -> Result<Exit, AgentError> {
+    let (started, started_at) = (Instant::now(), seconds_now());
+    machine.offline.set(false);
+    let held = Held::load(&machine.state.bundle, enrolment)?;
+    let (mut link, worker) = Link::start(&machine.spawner, enrolment)?;
+    let facts = Facts { worker: Some(worker), enrolled: true, swap: traits::swap_class(), ..machine.facts(hands) };
+    let posture = Posture::assess(&facts, machine.settings.arena, &enrolment::identity_path(&machine.state));
+    let traits = traits::collect(&posture);
+
+    let (held, offline) = match check_in(machine, enrolment, &mut link, held, &traits, &posture) {
+        Ok(held) => (held, false),
+        Err((held, error)) if error.blame() == Blame::Peer && !online => (Some(held_or(held, error)?), true),
+        Err((_, error)) => return Err(error),
+    };
+    let Some(held) = held else { return Err(AgentError::Answer("it holds no assignment for this envoy")) };
+
+    let standing = Held::standing(Some(&held));
+    let mut secrets = ServerSecrets {
+        hands: Rc::clone(hands),
+        link: if offline { None } else { Some(&mut link) },
+        enrolment,
+        standing,
+        versions: versions(&held.secrets),
+        offline: Rc::clone(&machine.offline),
+    };
+    let assignment = held.assignment.assignment();
+    let wanted = Wanted {
+        bundle: &held.bundle,
+        parameters: &assignment.parameters,
+        envoy: facts_of(&assignment.name, &enrolment.envoy.to_string(), &assignment.environment),
+    };
+    let report = converge(machine, hands, &wanted, &traits, &mut secrets, arguments)?;
+
+    let facts = Facts { hand: hands.status(), ..facts };
+    let posture = Posture::assess(&facts, machine.settings.arena, &enrolment::identity_path(&machine.state));
+    let frame = reports::Frame {
+        started_at,
+        duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        standing,
+        publish: assignment.publish,
+        offline,
+    };
+    let wire_report = reports::make(&report, &frame, &posture)?;
+    reports::queue(&machine.state.queue, &wire_report)?;
+    if !offline {
+        reports::flush(&machine.state.queue, &mut link, enrolment)?;
+    }
+    last_run::store(&machine.state.root, &report, &frame, &posture)?;
+    output::print_run(&report, &assignment.name, offline, arguments)?;
+    Ok(output::exit(&report, arguments.detailed_exit_code))
+}
+
+/// Without the server a machine goes on with what it holds, and says how old that is.
+fn held_or(held: Option<Held>, error: AgentError) -> Result<Held, AgentError> {
+    let Some(held) = held else { return Err(error) };
+    let age = seconds_now().saturating_sub(held.accepted_at);
+    let cause = crate::chain(&error);
+    tracing::warn!("the server is away ({cause}); applying what is held, accepted {age} s ago");
+    Ok(held)
+}
+
+type CheckedIn = Result<Option<Held>, (Option<Held>, AgentError)>;
+
+/// Asks the server whether anything is new, and takes it. An error gives back what was held before.
+fn check_in(
+    machine: &Machine,
+    enrolment: &mut Enrolment,
+    link: &mut Link,
+    held: Option<Held>,
+    traits: &Traits,
+    posture: &Posture,
+) -> CheckedIn {
+    let checked = ask_check_in(machine, enrolment, link, held.as_ref(), traits, posture)
+        .and_then(|reply| take(machine, enrolment, link, held.as_ref(), reply));
+    match checked {
+        Ok(taken) => Ok(taken.or(held)),
+        Err(error) => Err((held, error)),
+    }
+}
+
+fn ask_check_in(
+    machine: &Machine,
+    enrolment: &Enrolment,
+    link: &mut Link,
+    held: Option<&Held>,
+    traits: &Traits,
+    posture: &Posture,
+) -> Result<CheckInReply, AgentError> {
+    let identity = &machine.state.identity;
+    let digest = Digest::of(&traits.lasting.encode_to_vec());
+    let known = identity.read(TRAITS_DIGEST, 64)?.is_some_and(|known| known == digest.as_bytes());
+    let (term, generation) = Held::standing(held);
+    let mut ask = CheckIn {
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        formats: vec![vigo_wire::bundle::FORMAT],
+        term,
+        generation,
+        traits_digest: digest.as_bytes().to_vec(),
+        traits: (!known).then(|| traits.lasting.clone()),
+        posture: Some(posture.to_wire()),
+        clock: seconds_now(),
+        continuity: identity.read(CONTINUITY, 256)?.unwrap_or_default(),
+    };
+    let mut reply = check_in_once(link, enrolment, ask.clone())?;
+    if reply.want_traits && ask.traits.is_none() {
+        ask.traits = Some(traits.lasting.clone());
+        reply = check_in_once(link, enrolment, ask)?;
+    }
+    if !known {
+        identity.write(TRAITS_DIGEST, digest.as_bytes())?;
+    }
+    if !reply.continuity.is_empty() {
+        identity.write(CONTINUITY, &reply.continuity)?;
+    }
+    Ok(reply)
+}
+
+fn check_in_once(link: &mut Link, enrolment: &Enrolment, ask: CheckIn) -> Result<CheckInReply, AgentError> {
+    match link.ask(enrolment, Ask::CheckIn(ask))? {
+        Answer::CheckIn(reply) => Ok(reply),
+        _ => Err(AgentError::Answer("it is no answer to a check-in")),
+    }
+}
+
+/// Takes a new assignment, and renews the transport certificate when it is time.
+fn take(
+    machine: &Machine,
+    enrolment: &mut Enrolment,
+    link: &mut Link,
+    held: Option<&Held>,
+    reply: CheckInReply,
+) -> Result<Option<Held>, AgentError> {
+    let server_time = reply.server_time;
+    let time = seconds_now().max(enrolment.record.server_time).max(server_time);
+    let taken = held::take(&machine.state.bundle, enrolment, held, reply, time, |digest| {
+        let ask = BundleRequest { digest: digest.as_bytes().to_vec() };
+        match link.ask(enrolment, Ask::Bundle(ask))? {
+            Answer::Bundle(reply) => Ok(reply.bundle),
+            _ => Err(AgentError::Answer("it is no bundle")),
+        }
+    })?;
+    keep_time(machine, enrolment, link, server_time)?;
+    Ok(taken)
+}
+
+/// Remembers the server's time once a day, and renews the transport certificate at two thirds of its life.
+fn keep_time(
+    machine: &Machine,
+    enrolment: &mut Enrolment,
+    link: &mut Link,
+    server_time: u64,
+) -> Result<(), AgentError> {
+    let mut record = enrolment.record.clone();
+    if server_time.saturating_sub(record.transport_since) >= RENEW_AFTER_S {
+        let key = link.client().make_transport_key()?;
+        let ask = Renew { request: key.certificate_request.clone() };
+        let Answer::Renew(reply) = link.ask(enrolment, Ask::Renew(ask))? else {
+            return Err(AgentError::Answer("it is no transport certificate"));
+        };
+        record.transport_key.clone_from(&key.key);
+        record.transport_chain = reply.chain;
+        record.transport_since = server_time;
+    } else if server_time.saturating_sub(record.server_time) < DAY_S {
+        return Ok(());
+    }
+    record.server_time = record.server_time.max(server_time);
+    enrolment::store(&machine.state.identity, &record)?;
+    enrolment.record = record;
+    link.client().configure(enrolment.transport())?;
+    Ok(())
+}

@@ -1,0 +1,299 @@
+//! Where the values of secrets come from: the server, a vault folder, the environment, systemd. Each way ends in the hand; no value passes through here.
+
+use crate::enrolment::Enrolment;
+use crate::error::AgentError;
+use crate::link::Link;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use vigo_base::{Blame, Sealed, SecretPath, SecretVersion, limits};
+use vigo_engine::Secrets;
+use vigo_hand::{Binding, SealedItem};
+use vigo_host::Hands;
+use vigo_resource::Failure;
+use vigo_vault::{Vault, VaultError};
+use vigo_wire::inner::{Answer, Ask, SecretItem, SecretReply, SecretRequest, SecretState};
+
+/// The answers for a batch of paths, in its order.
+type Answers = Vec<Result<SecretVersion, Failure>>;
+
+/// The values that the server seals for this envoy.
+pub struct ServerSecrets<'a> {
+    /// The hand that opens them.
+    pub hands: Rc<Hands>,
+    /// The session; `None` when the server was not reached.
+    pub link: Option<&'a mut Link>,
+    /// Who asks.
+    pub enrolment: &'a Enrolment,
+    /// Term and generation of the assignment that entitles.
+    pub standing: (u64, u64),
+    /// The current versions, as the server said at the last check-in.
+    pub versions: BTreeMap<SecretPath, SecretVersion>,
+    /// Set when values are missing only because the server was not reached.
+    pub offline: Rc<Cell<bool>>,
+}
+
+/// The versions of a check-in's answer; what has no version does not exist.
+#[must_use]
+pub fn versions(states: &[SecretState]) -> BTreeMap<SecretPath, SecretVersion> {
+    let known = |state: &SecretState| Some((state.path.parse().ok()?, SecretVersion(state.version)));
+    states.iter().filter(|state| state.version > 0).filter_map(known).collect()
+}
+
+impl Secrets for ServerSecrets<'_> {
+    fn obtain(&mut self, paths: &[SecretPath]) -> Answers {
+        let mut answers = Vec::with_capacity(paths.len());
+        for batch in paths.chunks(limits::SECRET_BATCH) {
+            answers.extend(self.batch(batch));
+        }
+        answers
+    }
+
+    fn version(&self, path: &SecretPath) -> Option<SecretVersion> {
+        self.versions.get(path).copied()
+    }
+}
+
+impl ServerSecrets<'_> {
+    /// What the hand does not hold in its current version is fetched.
+    fn batch(&mut self, paths: &[SecretPath]) -> Answers {
+        let held = self.held();
+        let has = |path: &SecretPath| held.get(path).filter(|version| self.versions.get(path).is_none_or(|now| now == *version));
+        let wanted: Vec<SecretPath> = paths.iter().filter(|path| has(path).is_none()).cloned().collect();
+        let have: BTreeMap<SecretPath, SecretVersion> =
+            paths.iter().filter_map(|path| Some((path.clone(), *has(path)?))).collect();
+        let mut fetched = if wanted.is_empty() { Vec::new() } else { self.fetch(&wanted) }.into_iter();
+        let missing = || Err(Failure::blocked("the server left out a secret that was asked for"));
+        paths
+            .iter()
+            .map(|path| match have.get(path) {
+                Some(version) => Ok(*version),
+                None => fetched.next().unwrap_or_else(missing),
+            })
+            .collect()
+    }
+
+    fn held(&self) -> BTreeMap<SecretPath, SecretVersion> {
+        if !self.hands.is_running() {
+            return BTreeMap::new();
+        }
+        self.hands.with(vigo_hand::Hand::held).unwrap_or_default().into_iter().collect()
+    }
+
+    fn fetch(&mut self, paths: &[SecretPath]) -> Answers {
+        let all = |failure: &Failure| paths.iter().map(|_| Err(failure.clone())).collect();
+        match self.exchange(paths) {
+            Ok((reply, binding)) => self.open(paths, reply, &binding),
+            Err(failure) => all(&failure),
+        }
+    }
+
+    /// Asks the server to seal the values to a new one-time key of the hand.
+    fn exchange(&mut self, paths: &[SecretPath]) -> Result<(SecretReply, Binding), Failure> {
+        let away = || {
+            Failure::blocked("offline: the server is away and this machine holds no value")
+                .help("it goes on by itself when the server can be reached again")
+        };
+        let Some(link) = self.link.as_deref_mut() else {
+            self.offline.set(true);
+            return Err(away());
+        };
+        let random = |error: vigo_wire::WireError| Failure::failed(error.to_string());
+        let request: [u8; 16] = vigo_wire::random::array().map_err(random)?;
+        let key = self.hands.with(vigo_hand::Hand::one_time_key)?;
+        let (term, generation) = self.standing;
+        let ask = SecretRequest {
+            request: request.to_vec(),
+            key: key.to_vec(),
+            term,
+            generation,
+            paths: paths.iter().map(ToString::to_string).collect(),
+        };
+        match link.ask(self.enrolment, Ask::Secrets(ask)) {
+            Ok(Answer::Secrets(reply)) if reply.items.len() == paths.len() => {
+                let binding = Binding { party: *self.enrolment.envoy.as_bytes(), epoch: reply.epoch, request };
+                Ok((reply, binding))
+            }
+            Ok(_) => Err(Failure::blocked("the server answered something else than the secrets that were asked for")),
+            Err(AgentError::Refused { code, message }) => {
+                Err(Failure::blocked(format!("the server refuses all secrets ({code}): {message}")))
+            }
+            Err(error) if error.blame() == Blame::Peer => {
+                tracing::warn!(%error, "the server is away, secrets cannot be fetched");
+                self.offline.set(true);
+                Err(away())
+            }
+            Err(error) => Err(Failure::blocked(error.to_string())),
+        }
+    }
+
+    /// Gives the sealed values to the hand, all of them or none.
+    fn open(&mut self, paths: &[SecretPath], reply: SecretReply, binding: &Binding) -> Answers {
+        let mut answers: Answers = Vec::with_capacity(paths.len());
+        let mut items = Vec::with_capacity(paths.len());
+        for (path, item) in paths.iter().zip(reply.items) {
+            answers.push(sealed_item(path, item).map(|item| {
+                let version = item.version;
+                items.push(item);
+                version
+            }));
+        }
+        if items.is_empty() {
+            return answers;
+        }
+        let opened = self.hands.with(|hand| hand.open(binding, &items));
+        if let Err(failure) = opened {
+            return answers.into_iter().map(|answer| answer.and(Err(failure.clone()))).collect();
+        }
+        self.versions.extend(items.into_iter().map(|item| (item.path, item.version)));
+        answers
+    }
+}
+
+fn sealed_item(path: &SecretPath, item: SecretItem) -> Result<SealedItem, Failure> {
+    if item.path != path.as_str() {
+        return Err(Failure::blocked("the server answered with another secret than the one that was asked for"));
+    }
+    if !item.refused.is_empty() {
+        return Err(Failure::blocked(format!("secret `{path}` is refused: {}", item.refused)));
+    }
+    let sealed = Sealed { encapsulated: item.encapsulated, ciphertext: item.ciphertext };
+    Ok(SealedItem { path: path.clone(), version: SecretVersion(item.version), sealed })
+}
+
+/// Where `vigo apply` takes values from.
+pub enum LocalSource {
+    /// Nothing was named.
+    None,
+    /// A vault folder, as `vigocli secrets --vault` makes it.
+    Vault(PathBuf),
+    /// Variables `VIGO_SECRET_..`.
+    Environment,
+    /// Files in `$CREDENTIALS_DIRECTORY` (systemd.exec(5)).
+    Systemd(PathBuf),
+}
+
+impl LocalSource {
+    /// What `--secrets` says.
+    ///
+    /// # Errors
+    /// When it says `systemd` outside a unit that was given credentials.
+    pub fn parse(text: Option<&str>) -> Result<Self, AgentError> {
+        match text {
+            None => Ok(Self::None),
+            Some("env") => Ok(Self::Environment),
+            Some("systemd") => std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| Self::Systemd(folder.into())).ok_or_else(|| {
+                AgentError::Operator("cannot take secrets from systemd: CREDENTIALS_DIRECTORY is not set; give the unit `LoadCredential=`".to_owned())
+            }),
+            Some(folder) => Ok(Self::Vault(folder.into())),
+        }
+    }
+}
+
+/// The values of a source on this machine.
+pub struct LocalSecrets {
+    /// The hand that reads them.
+    pub hands: Rc<Hands>,
+    /// Where from.
+    pub source: LocalSource,
+    /// Versions that were obtained.
+    pub obtained: BTreeMap<SecretPath, SecretVersion>,
+}
+
+impl Secrets for LocalSecrets {
+    fn obtain(&mut self, paths: &[SecretPath]) -> Answers {
+        let answers = match &self.source {
+            LocalSource::None => {
+                let failure = Failure::blocked("no source of secrets was named").help("add `--secrets VAULT-DIR`, `--secrets env` or `--secrets systemd`");
+                paths.iter().map(|_| Err(failure.clone())).collect()
+            }
+            LocalSource::Vault(folder) => self.from_vault(folder, paths),
+            LocalSource::Environment => paths.iter().map(|path| self.from_environment(path)).collect(),
+            LocalSource::Systemd(folder) => paths.iter().map(|path| self.from_file(folder, path)).collect(),
+        };
+        for (path, answer) in paths.iter().zip(&answers) {
+            if let Ok(version) = answer {
+                self.obtained.insert(path.clone(), *version);
+            }
+        }
+        answers
+    }
+
+    fn version(&self, path: &SecretPath) -> Option<SecretVersion> {
+        self.obtained.get(path).copied()
+    }
+}
+
+impl LocalSecrets {
+    fn from_vault(&self, folder: &Path, paths: &[SecretPath]) -> Answers {
+        let taken = self.hands.get().and_then(|mut hand| {
+            let vault = Vault::open(folder, &mut hand).map_err(|error| vault_failure(&error))?;
+            Ok(paths
+                .iter()
+                .map(|path| {
+                    let record = vault.record(path).map_err(|error| vault_failure(&error))?;
+                    hand.open_record(&record).map_err(|error| Failure::blocked(error.to_string()))?;
+                    Ok(record.version)
+                })
+                .collect())
+        });
+        taken.unwrap_or_else(|failure: Failure| paths.iter().map(|_| Err(failure.clone())).collect())
+    }
+
+    fn from_environment(&self, path: &SecretPath) -> Result<SecretVersion, Failure> {
+        let variable = variable_name(path);
+        if self.hands.with(|hand| hand.take_from_environment(path, &variable))? {
+            Ok(SecretVersion(1))
+        } else {
+            Err(Failure::blocked(format!("secret `{path}` is missing: the variable {variable} is not set")))
+        }
+    }
+
+    fn from_file(&self, folder: &Path, path: &SecretPath) -> Result<SecretVersion, Failure> {
+        let file = folder.join(path.as_str().replace('/', "."));
+        if !file.exists() {
+            return Err(Failure::blocked(format!("secret `{path}` is missing: there is no `{}`", file.display())));
+        }
+        self.hands.with(|hand| hand.take_from_file(path, &file))?;
+        Ok(SecretVersion(1))
+    }
+}
+
+fn vault_failure(error: &VaultError) -> Failure {
+    Failure::blocked(crate::chain(error))
+}
+
+/// `VIGO_SECRET_` and the path, with `/` as `__` and `-` and `.` as `_`.
+fn variable_name(path: &SecretPath) -> String {
+    let name = path.as_str().replace('/', "__").replace(['-', '.'], "_");
+    format!("VIGO_SECRET_{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_one_name_in_the_environment() {
+        assert_eq!(variable_name(&"web/up-stream.token".parse().unwrap()), "VIGO_SECRET_web__up_stream_token");
+    }
+
+    #[test]
+    fn a_secret_without_a_version_does_not_exist() {
+        let states = [
+            SecretState { path: "a".to_owned(), version: 2 },
+            SecretState { path: "b".to_owned(), version: 0 },
+            SecretState { path: "no path!".to_owned(), version: 1 },
+        ];
+        let known = versions(&states);
+        assert_eq!(known.get(&"a".parse().unwrap()), Some(&SecretVersion(2)));
+        assert_eq!(known.len(), 1);
+    }
+
+    #[test]
+    fn an_answer_for_another_secret_is_not_taken() {
+        let item = SecretItem { path: "b".to_owned(), version: 1, ..SecretItem::default() };
+        assert!(sealed_item(&"a".parse().unwrap(), item).is_err());
+    }
+}

@@ -1,0 +1,390 @@
+//! The real machine. Ordinary files and commands it handles itself; whatever holds a secret, or may not be read by everybody, goes to the hand.
+
+use crate::accounts::Accounts;
+use crate::commands::{self, Ran, Tail};
+use crate::compare;
+use crate::files::{Folders, failed};
+use crate::hands::Hands;
+use crate::ledger::Ledger;
+use crate::looks;
+use crate::map;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use vigo_base::{AbsolutePath, Mode, Pieces};
+use vigo_hand::target::{self, Durability, Intents};
+use vigo_resource::{
+    CommandLine, CommandRequest, Comparison, Context, Entry, Failure, Finished, Group, Host, Link, Output, OutputRule,
+    Ownership, Placement, Timestamp, User, Validation,
+};
+use vigo_sys::spawn::Spawner;
+
+/// What a [`RealHost`] is made of.
+pub struct Parts {
+    /// Starts commands.
+    pub spawner: Rc<Spawner>,
+    /// The hand, shared with who fetches the values.
+    pub hands: Rc<Hands>,
+    /// The state folder: ledger and candidates.
+    pub state: PathBuf,
+    /// Where intents are written, as the hand was told, too.
+    pub intents: Intents,
+    /// Paths that belong to Vigo itself.
+    pub guarded: Vec<AbsolutePath>,
+    /// The server was not reached and values are missing for that reason alone.
+    pub offline: Rc<std::cell::Cell<bool>>,
+}
+
+/// The real machine.
+pub struct RealHost {
+    parts: Parts,
+    folders: Folders,
+    accounts: RefCell<Accounts>,
+    ledger: RefCell<Ledger>,
+    /// One open folder per file system that was written to since the last flush.
+    unsynced: HashMap<u64, OwnedFd>,
+    started: Instant,
+}
+
+impl RealHost {
+    /// Opens the ledger and is ready.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn new(parts: Parts) -> Result<Self, Failure> {
+        let ledger = RefCell::new(Ledger::open(&parts.state)?);
+        Ok(Self {
+            ledger,
+            parts,
+            folders: Folders::default(),
+            accounts: RefCell::new(Accounts::in_folder("/etc")),
+            unsynced: HashMap::new(),
+            started: Instant::now(),
+        })
+    }
+
+    /// Compares what needs the hand. Without its values a file that is as it was left is taken for right.
+    fn compare_tainted(&self, target: &AbsolutePath, content: &Pieces, context: &Context<'_>) -> Result<Comparison, Failure> {
+        if let Some(missing) = context.missing_secret.filter(|_| content.has_secret()) {
+            let entry = self.folders.entry(target)?;
+            let as_left = entry.is_some_and(|entry| self.ledger.borrow().is_as_left(target, &entry, content));
+            return if self.parts.offline.get() && as_left {
+                Ok(Comparison::Unverified("the server is away; the file is as it was left".to_owned()))
+            } else {
+                Err(missing.clone())
+            };
+        }
+        let compared = self.parts.hands.with(|hand| hand.compare(target, content, context.id))?;
+        let comparison = map::comparison(compared);
+        if comparison == Comparison::Same && content.has_secret() && self.ledger.borrow().holds(target) {
+            self.leave(target, content, context)?;
+        }
+        Ok(comparison)
+    }
+
+    fn compare_ordinary(&self, target: &AbsolutePath, content: &str, diff: bool) -> Result<Comparison, Failure> {
+        let cannot = |error: std::io::Error| Failure::failed(format!("cannot read `{target}`: {error}"));
+        let Some((mut file, entry)) = self.folders.open_file(target)? else { return Ok(Comparison::Missing) };
+        let found = compare::compare(&mut file, entry.size, content.as_bytes()).map_err(cannot)?;
+        if !diff || found == Comparison::Same {
+            return Ok(found);
+        }
+        let Some((file, _)) = self.folders.open_file(target)? else { return Ok(Comparison::Missing) };
+        let there = compare::read_shown(file)?;
+        Ok(Comparison::Different { diff: compare::lines(Some(&there), content.as_bytes()) })
+    }
+
+    /// Remembers how a tainted file was left.
+    fn leave(&self, target: &AbsolutePath, content: &Pieces, context: &Context<'_>) -> Result<(), Failure> {
+        match self.folders.entry(target)? {
+            Some(entry) => self.ledger.borrow_mut().leave(target, &entry, content, context.versions),
+            None => Ok(()),
+        }
+    }
+
+    fn place(&mut self, placement: &Placement, durability: Durability, content: &mut dyn FnMut(&mut dyn std::io::Write) -> std::io::Result<()>) -> Result<(), Failure> {
+        let target = map::placement(placement, durability);
+        target::place(&self.parts.intents, &target, content).map_err(|error| map::target_failure(&error))?;
+        if durability == Durability::Later {
+            self.unsynced(&placement.path)?;
+        }
+        Ok(())
+    }
+
+    /// Remembers the file system of a path for the next flush.
+    fn unsynced(&mut self, path: &AbsolutePath) -> Result<(), Failure> {
+        let cannot = |errno| failed("sync", path, errno);
+        let (folder, _) = self.folders.parent(path).map_err(cannot)?;
+        let device = rustix::fs::fstat(&*folder).map_err(cannot)?.st_dev;
+        if let std::collections::hash_map::Entry::Vacant(slot) = self.unsynced.entry(device) {
+            slot.insert(rustix::io::fcntl_dupfd_cloexec(&*folder, 0).map_err(cannot)?);
+        }
+        Ok(())
+    }
+
+    /// Lets a command judge the content before it takes its place. The candidate is a private file in the state folder.
+    fn validate(&self, validation: &Validation, content: &Pieces, context: &Context<'_>) -> Result<(), Failure> {
+        let Some(text) = content.as_literal() else {
+            return Err(Failure::blocked("cannot validate a file that holds a secret: there is no place for a candidate that only the command could read")
+                .help("leave out `validate` on this file; it is not available for secrets in this version"));
+        };
+        let folder = crate::Folder::open(&self.parts.state.join("candidates")).map_err(|error| map::folder_failure(&error))?;
+        let name = "candidate";
+        folder.write(name, text.as_bytes()).map_err(|error| map::folder_failure(&error))?;
+        let command = map::validation_command(&validation.command, &folder.path().join(name).to_string_lossy());
+        let request = CommandRequest {
+            line: CommandLine::Shell { shell: map::shell()?, text: Pieces::literal(command) },
+            user: None,
+            group: None,
+            folder: map::root()?,
+            environment: Vec::new(),
+            stdin: None,
+            umask: 0o022,
+            timeout: validation.timeout,
+            output: OutputRule::Automatic,
+            resource: context.id.to_owned(),
+        };
+        let finished = self.run_command(&request);
+        folder.remove(name).map_err(|error| map::folder_failure(&error))?;
+        let finished = finished?;
+        if finished.succeeded() { Ok(()) } else { Err(map::validation_failure(&validation.command, &finished)) }
+    }
+
+    fn run_command(&self, request: &CommandRequest) -> Result<Finished, Failure> {
+        if request.has_secret() {
+            return self.run_with_secret(request);
+        }
+        let ran = commands::run(&self.parts.spawner, request, &self.accounts.borrow())?;
+        let keep = match request.output {
+            OutputRule::Drop => false,
+            OutputRule::Scrub => true,
+            OutputRule::Automatic => !self.names_tainted(request),
+        };
+        let Ran { end, stdout, stderr } = ran;
+        let output = if keep {
+            Output::Kept { stdout: self.scrubbed(stdout)?, stderr: self.scrubbed(stderr)? }
+        } else {
+            Output::Dropped { stdout_bytes: stdout.total, stderr_bytes: stderr.total }
+        };
+        Ok(Finished { end, output })
+    }
+
+    fn run_with_secret(&self, request: &CommandRequest) -> Result<Finished, Failure> {
+        let resolved = commands::resolve(request, &self.accounts.borrow())?;
+        let command = map::command(request, resolved)?;
+        self.parts.hands.with(|hand| hand.run(&command)).map(|finished| map::finished(finished, request.output))
+    }
+
+    /// Output may hold a value that somebody else put there: it goes through the hand as long as that holds any.
+    fn scrubbed(&self, tail: Tail) -> Result<String, Failure> {
+        let bytes = if self.parts.hands.is_running() && !tail.bytes.is_empty() {
+            self.parts.hands.with(|hand| hand.scrub(&tail.bytes))?
+        } else {
+            tail.bytes
+        };
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// True if the text of the command names a file that holds a secret: what it says may be that file.
+    fn names_tainted(&self, request: &CommandRequest) -> bool {
+        let ledger = self.ledger.borrow();
+        match &request.line {
+            CommandLine::Shell { text, .. } => ledger.is_named_in(&text.to_string()),
+            CommandLine::Arguments(words) => words.iter().any(|word| ledger.is_named_in(&word.to_string())),
+        }
+    }
+}
+
+impl Host for RealHost {
+    fn entry(&self, path: &AbsolutePath) -> Result<Option<Entry>, Failure> {
+        self.folders.entry(path)
+    }
+
+    fn list_folder(&self, path: &AbsolutePath) -> Result<Vec<String>, Failure> {
+        self.folders.list(path)
+    }
+
+    fn read_small(&self, path: &AbsolutePath, limit: usize) -> Result<Option<Vec<u8>>, Failure> {
+        if self.is_tainted(path)? {
+            return Err(Failure::failed(format!("cannot read `{path}`: it holds a secret, or is not for everybody to read")));
+        }
+        let Some((file, _)) = self.folders.open_file(path)? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+        file.take(bound).read_to_end(&mut bytes).map_err(|error| Failure::failed(format!("cannot read `{path}`: {error}")))?;
+        if bytes.len() > limit {
+            return Err(Failure::failed(format!("cannot read `{path}`: it is larger than {limit} bytes")));
+        }
+        Ok(Some(bytes))
+    }
+
+    fn compare_text(&self, target: &AbsolutePath, content: &Pieces, context: &Context<'_>) -> Result<Comparison, Failure> {
+        match content.as_literal() {
+            Some(text) if !self.is_tainted(target)? => self.compare_ordinary(target, text, context.diff),
+            _ => self.compare_tainted(target, content, context),
+        }
+    }
+
+    fn compare_copy(&self, target: &AbsolutePath, source: &AbsolutePath, context: &Context<'_>) -> Result<Comparison, Failure> {
+        if self.is_tainted(source)? || self.is_tainted(target)? {
+            return Err(map::tainted_copy(source));
+        }
+        let wanted = self.read_source(source)?;
+        let cannot = |error: std::io::Error| Failure::failed(format!("cannot read `{target}`: {error}"));
+        let Some((mut file, entry)) = self.folders.open_file(target)? else { return Ok(Comparison::Missing) };
+        let found = compare::compare(&mut file, entry.size, &wanted).map_err(cannot)?;
+        if !context.diff || found == Comparison::Same {
+            return Ok(found);
+        }
+        let Some((file, _)) = self.folders.open_file(target)? else { return Ok(Comparison::Missing) };
+        Ok(Comparison::Different { diff: compare::lines(Some(&compare::read_shown(file)?), &wanted) })
+    }
+
+    fn user(&self, name: &str) -> Result<Option<User>, Failure> {
+        self.accounts.borrow().user(name)
+    }
+
+    fn group(&self, name: &str) -> Result<Option<Group>, Failure> {
+        self.accounts.borrow().group(name)
+    }
+
+    fn is_guarded(&self, path: &AbsolutePath) -> bool {
+        self.parts.guarded.iter().any(|guarded| path.is_at_or_below(guarded))
+    }
+
+    fn is_tainted(&self, path: &AbsolutePath) -> Result<bool, Failure> {
+        if self.ledger.borrow().holds(path) {
+            return Ok(true);
+        }
+        let entry = self.folders.entry(path)?;
+        Ok(entry.is_some_and(|entry| entry.kind == vigo_resource::EntryKind::File && !entry.mode.others_may_read()))
+    }
+
+    fn probe(&self, request: &CommandRequest) -> Result<Finished, Failure> {
+        self.run_command(request)
+    }
+
+    fn process_running(&self, name: &str) -> Result<bool, Failure> {
+        looks::process_running(name)
+    }
+
+    fn port_listening(&self, port: u16) -> Result<bool, Failure> {
+        looks::port_listening(port)
+    }
+
+    fn now(&self) -> Timestamp {
+        looks::now()
+    }
+
+    fn utc_offset_seconds(&self) -> i32 {
+        looks::utc_offset_seconds()
+    }
+
+    fn clock(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn write_text(&mut self, placement: &Placement, content: &Pieces, context: &Context<'_>) -> Result<(), Failure> {
+        if let Some(validation) = &placement.validation {
+            self.validate(validation, content, context)?;
+        }
+        match content.as_literal() {
+            Some(text) => self.place(placement, Durability::Later, &mut |file| file.write_all(text.as_bytes())),
+            None => {
+                // Before the first byte: a kill in between leaves a file that is treated as tainted and is not, never the other way round.
+                self.ledger.borrow_mut().taint(&placement.path)?;
+                let target = map::placement(placement, Durability::Each);
+                self.parts.hands.with(|hand| hand.write(&target, content, context.id))?;
+                self.leave(&placement.path, content, context)
+            }
+        }
+    }
+
+    fn copy_file(&mut self, placement: &Placement, source: &AbsolutePath, context: &Context<'_>) -> Result<(), Failure> {
+        if self.is_tainted(source)? {
+            return Err(map::tainted_copy(source));
+        }
+        let bytes = self.read_source(source)?;
+        if let Some(validation) = &placement.validation {
+            let text = String::from_utf8(bytes.clone()).map_err(|_| Failure::failed(format!("cannot validate a copy of `{source}`: it is not text")))?;
+            self.validate(validation, &Pieces::literal(text), context)?;
+        }
+        self.place(placement, Durability::Later, &mut |file| file.write_all(&bytes))
+    }
+
+    fn make_folder(&mut self, path: &AbsolutePath, mode: Mode, ownership: Ownership) -> Result<(), Failure> {
+        self.folders.make_folder(path, mode, ownership)?;
+        self.unsynced(path)
+    }
+
+    fn make_link(&mut self, path: &AbsolutePath, link: &Link, ownership: Ownership) -> Result<(), Failure> {
+        self.folders.make_link(path, link, ownership)?;
+        self.unsynced(path)
+    }
+
+    fn remove_file(&mut self, path: &AbsolutePath) -> Result<(), Failure> {
+        self.folders.remove_file(path)?;
+        self.ledger.borrow_mut().forget(path)?;
+        self.unsynced(path)
+    }
+
+    fn remove_folder(&mut self, path: &AbsolutePath) -> Result<(), Failure> {
+        self.folders.remove_folder(path)?;
+        self.unsynced(path)
+    }
+
+    fn set_mode(&mut self, path: &AbsolutePath, mode: Mode) -> Result<(), Failure> {
+        self.folders.set_mode(path, mode)
+    }
+
+    fn set_owner(&mut self, path: &AbsolutePath, ownership: Ownership) -> Result<(), Failure> {
+        self.folders.set_owner(path, ownership)
+    }
+
+    fn run(&mut self, request: &CommandRequest) -> Result<Finished, Failure> {
+        let finished = self.run_command(request);
+        // It may have changed accounts, and what folders lead where.
+        self.accounts.borrow_mut().forget();
+        self.folders.forget();
+        finished
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        for (_, folder) in self.unsynced.drain() {
+            sync(&folder).map_err(|errno| Failure::failed(format!("cannot sync a file system: {}", std::io::Error::from(errno))))?;
+        }
+        Ok(())
+    }
+}
+
+impl RealHost {
+    fn read_source(&self, source: &AbsolutePath) -> Result<Vec<u8>, Failure> {
+        let Some((file, entry)) = self.folders.open_file(source)? else {
+            return Err(Failure::failed(format!("cannot copy `{source}`: there is no such file")));
+        };
+        if entry.size > COPY_LIMIT {
+            return Err(Failure::failed(format!("cannot copy `{source}`: it has {} bytes, {COPY_LIMIT} are the limit", entry.size)));
+        }
+        let mut bytes = Vec::new();
+        file.take(COPY_LIMIT).read_to_end(&mut bytes).map_err(|error| Failure::failed(format!("cannot read `{source}`: {error}")))?;
+        Ok(bytes)
+    }
+}
+
+/// `copy_from` holds the file in memory while it compares; larger files are for an archive or a package.
+const COPY_LIMIT: u64 = 64 << 20;
+
+#[cfg(target_os = "linux")]
+fn sync(folder: &OwnedFd) -> Result<(), rustix::io::Errno> {
+    rustix::fs::syncfs(folder)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync(_folder: &OwnedFd) -> Result<(), rustix::io::Errno> {
+    rustix::fs::sync();
+    Ok(())
+}

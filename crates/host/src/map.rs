@@ -1,0 +1,148 @@
+//! Between the words of the contract and the words of the hand.
+
+use crate::commands::Resolved;
+use crate::folder::FolderError;
+use std::error::Error;
+use vigo_base::AbsolutePath;
+use vigo_hand::target::{self, Durability, TargetError};
+use vigo_resource::{
+    CommandRequest, Comparison, DiffLine, DiffSign, End, Failure, Finished, Output, OutputRule, Placement,
+};
+
+/// A comparison of the hand.
+pub fn comparison(compared: vigo_hand::Comparison) -> Comparison {
+    match compared {
+        vigo_hand::Comparison::Missing { .. } => Comparison::Missing,
+        vigo_hand::Comparison::Same { .. } => Comparison::Same,
+        vigo_hand::Comparison::Different { diff, .. } => {
+            Comparison::Different { diff: diff.into_iter().map(diff_line).collect() }
+        }
+    }
+}
+
+fn diff_line(line: vigo_hand::DiffLine) -> DiffLine {
+    match line {
+        vigo_hand::DiffLine::Added(text) | vigo_hand::DiffLine::AddedSecret(text) => DiffLine::new(DiffSign::Added, text),
+        vigo_hand::DiffLine::Removed(text) => DiffLine::new(DiffSign::Removed, text),
+        vigo_hand::DiffLine::RemovedHidden(1) => DiffLine::new(DiffSign::Note, "1 line removed"),
+        vigo_hand::DiffLine::RemovedHidden(count) => DiffLine::new(DiffSign::Note, format!("{count} lines removed")),
+        vigo_hand::DiffLine::Omitted(count) => DiffLine::new(DiffSign::Note, format!("{count} more lines")),
+    }
+}
+
+/// Where a file is to stand, for who places it.
+pub fn placement(placement: &Placement, durability: Durability) -> target::Placement {
+    target::Placement {
+        path: placement.path.clone(),
+        mode: placement.mode,
+        owner: placement.ownership.owner,
+        group: placement.ownership.group,
+        in_place: placement.in_place,
+        durability,
+    }
+}
+
+/// What an error of placing means for a report.
+pub fn target_failure(error: &TargetError) -> Failure {
+    let failure = Failure::failed(error.full_text());
+    match error {
+        TargetError::Folder { source, path } if source.kind() == std::io::ErrorKind::NotFound => {
+            let folder = path.rsplit_once('/').map_or("/", |(folder, _)| folder);
+            failure.help(format!("add `- {{type: directory, target_path: \"{folder}\"}}` before it"))
+        }
+        _ => failure,
+    }
+}
+
+/// What an error of the state folder means for a report.
+pub fn folder_failure(error: &FolderError) -> Failure {
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    Failure::failed(format!("{error}{cause}"))
+}
+
+/// A command that gets a secret.
+pub fn command(request: &CommandRequest, resolved: Resolved) -> Result<vigo_hand::Command, Failure> {
+    let program = resolved.program.parse().map_err(|error| Failure::failed(format!("cannot run a command: {error}")))?;
+    Ok(vigo_hand::Command {
+        program,
+        allow_argv: resolved.arguments.iter().any(vigo_base::Pieces::has_secret),
+        arguments: resolved.arguments,
+        environment: request.environment.clone(),
+        stdin: request.stdin.clone(),
+        folder: request.folder.clone(),
+        credentials: resolved.credentials.map(|(uid, gid, groups)| vigo_hand::Credentials { uid, gid, groups }),
+        account: vigo_hand::Account {
+            home: resolved.account.home,
+            name: resolved.account.name,
+            shell: resolved.account.shell,
+        },
+        umask: request.umask,
+        timeout: request.timeout,
+        output: match request.output {
+            OutputRule::Scrub => vigo_hand::Output::Scrub,
+            OutputRule::Automatic | OutputRule::Drop => vigo_hand::Output::Drop,
+        },
+        resource: request.resource.clone(),
+    })
+}
+
+/// How a command that got a secret ended.
+pub fn finished(finished: vigo_hand::Finished, rule: OutputRule) -> Finished {
+    let end = match finished.end {
+        vigo_hand::End::Exited(code) => End::Exited(code),
+        vigo_hand::End::Signalled(signal) => End::Signalled(signal),
+        vigo_hand::End::TimedOut => End::TimedOut,
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let output = if rule == OutputRule::Scrub {
+        Output::Kept { stdout: text(&finished.stdout), stderr: text(&finished.stderr) }
+    } else {
+        Output::Dropped { stdout_bytes: finished.stdout_bytes, stderr_bytes: finished.stderr_bytes }
+    };
+    Finished { end, output }
+}
+
+/// The shell of validations.
+pub fn shell() -> Result<AbsolutePath, Failure> {
+    "/bin/sh".parse().map_err(|error| Failure::failed(format!("{error}")))
+}
+
+/// The folder of validations.
+pub fn root() -> Result<AbsolutePath, Failure> {
+    "/".parse().map_err(|error| Failure::failed(format!("{error}")))
+}
+
+/// `%` becomes the candidate's path as one word of the shell, `%%` a per cent sign.
+pub fn validation_command(command: &str, candidate: &str) -> String {
+    let quoted = format!("'{}'", candidate.replace('\'', r"'\''"));
+    command.split("%%").map(|part| part.replace('%', &quoted)).collect::<Vec<_>>().join("%")
+}
+
+/// What the command said against the candidate.
+pub fn validation_failure(command: &str, finished: &Finished) -> Failure {
+    let said = match &finished.output {
+        Output::Kept { stdout, stderr } => {
+            let text = if stderr.trim().is_empty() { stdout } else { stderr };
+            let last: Vec<&str> = text.trim().lines().rev().take(5).collect();
+            last.into_iter().rev().collect::<Vec<_>>().join(" | ")
+        }
+        Output::Dropped { .. } => "its output was dropped".to_owned(),
+    };
+    Failure::failed(format!("`{command}` refuses the new content: {said}")).help("the file was left as it was")
+}
+
+/// A copy of what only the hand may read.
+pub fn tainted_copy(source: &AbsolutePath) -> Failure {
+    Failure::blocked(format!("cannot copy `{source}`: it holds a secret, or is not for everybody to read"))
+        .help("name the secret in `content` instead; copies of such files are not available in this version")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_validation_gets_the_candidate_as_one_word() {
+        assert_eq!(validation_command("check -f % --rate 5%%", "/a b'c"), r"check -f '/a b'\''c' --rate 5%");
+    }
+}

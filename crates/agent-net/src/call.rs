@@ -40,7 +40,7 @@ where
         .path_and_query("/")
         .build()
         .map_err(|error| Fault::NotSent(failure(Kind::Bug, address, &error)))?;
-    let mut sender = connection.sender.clone();
+    let mut sender = connection.clone();
     if sender.ready().await.is_err() {
         return Err(Fault::NotSent(failure(Kind::Unreachable, address, &"the connection was closed")));
     }
@@ -61,16 +61,15 @@ where
     let path = http::uri::PathAndQuery::from_static(path);
     let codec = ProstCodec::<M, M>::default();
     let answer = grpc.unary::<M, M, _>(Request::new(message), path, codec).await;
-    answer.map(tonic::Response::into_inner).map_err(|status| fault(connection, address, &status, sent.get()))
+    answer.map(tonic::Response::into_inner).map_err(|status| fault(address, &status, sent.get()))
 }
 
-fn fault(connection: &Connection, address: &Address, status: &Status, sent: bool) -> Fault {
-    if let Some(alert) = connection.alert.get() {
-        let why = format_args!("it does not take the transport certificate of this machine ({alert:?})");
-        return Fault::Said(failure(Kind::Refused, address, &why));
-    }
+fn fault(address: &Address, status: &Status, sent: bool) -> Fault {
     if !sent {
         return Fault::NotSent(failure(Kind::Unreachable, address, &"the connection was closed"));
+    }
+    if was_not_taken(status) {
+        return Fault::NotSent(failure(Kind::Unreachable, address, &"it is closing the connection"));
     }
     if broke(status) {
         let why = format_args!("the connection broke before the answer came: {}", status.message());
@@ -88,16 +87,23 @@ fn fault(connection: &Connection, address: &Address, status: &Status, sent: bool
     }
 }
 
+/// True if the server said that it did not look at the request: a stream it refused, or one above the last that it takes before it leaves (RFC 9113,
+/// 8.7). If it lied, the session ends by a frame that came twice, and nothing else happens.
+fn was_not_taken(status: &Status) -> bool {
+    causes(status).filter_map(|error| error.downcast_ref::<h2::Error>()).any(|error| {
+        let leaves = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+        let refuses = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        error.is_remote() && (leaves || refuses)
+    })
+}
+
 /// True if the status was made here because the transport failed, not sent by the server.
 fn broke(status: &Status) -> bool {
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        if error.is::<hyper::Error>() || error.is::<std::io::Error>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    causes(status).any(|error| error.is::<hyper::Error>() || error.is::<std::io::Error>())
+}
+
+fn causes(status: &Status) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(status.source(), |&error| error.source())
 }
 
 fn failure(kind: Kind, address: &Address, why: &dyn std::fmt::Display) -> Failure {

@@ -3,13 +3,11 @@
 use crate::address::Address;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::{AlertDescription, ClientConfig};
+use rustls::ClientConfig;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncBufReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -26,13 +24,11 @@ const CONNECTION_WINDOW: u32 = 512 << 10;
 /// Headers of an answer have at most so many bytes.
 const HEADERS: u32 = 16 << 10;
 
+/// The server's first frame (RFC 9113, 3.4) is waited for so long. One that first waits for ours is spoken to all the same.
+const FIRST_FRAME: Duration = Duration::from_secs(2);
+
 /// A connection on which requests can be sent.
-pub struct Connection {
-    /// Sends.
-    pub sender: SendRequest<Body>,
-    /// What the server said when it refused our certificate. In TLS 1.3 it comes after our side of the handshake is done (RFC 8446, 4.4.2.4).
-    pub alert: Arc<OnceLock<AlertDescription>>,
-}
+pub type Connection = SendRequest<Body>;
 
 /// Connects, within `limit`.
 pub async fn connect(
@@ -53,7 +49,7 @@ async fn establish(
 ) -> Result<Connection, Failure> {
     let tcp = dial(address, limit).await?;
     let name = address.name().ok_or_else(|| unreachable(address, &"it is no host name"))?;
-    let tls = TlsConnector::from(Arc::clone(config))
+    let mut tls = TlsConnector::from(Arc::clone(config))
         .connect(name, tcp)
         .await
         .map_err(|error| handshake_failure(address, &error))?;
@@ -63,18 +59,36 @@ async fn establish(
             text: format!("cannot talk to `{}`: it is no port for agents", address.authority()),
         });
     }
-    let alert = Arc::new(OnceLock::new());
-    let watched = Watched { tls, alert: Arc::clone(&alert) };
+    wait_until_welcome(address, &mut tls).await?;
     let (sender, connection) = Builder::new(TokioExecutor::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(HEADERS)
-        .handshake(TokioIo::new(watched))
+        .handshake(TokioIo::new(tls))
         .await
         .map_err(|error| unreachable(address, &error))?;
     // Its errors come out of the requests on it.
     tokio::spawn(connection);
-    Ok(Connection { sender, alert })
+    Ok(sender)
+}
+
+/// In TLS 1.3 the server looks at our certificate after our side of the handshake is done (RFC 8446, 4.4.2.4). Its first frame says that it took it;
+/// what was sent before could be lost with the connection, and nobody would know whether it arrived.
+async fn wait_until_welcome(address: &Address, tls: &mut TlsStream<TcpStream>) -> Result<(), Failure> {
+    match timeout(FIRST_FRAME, tls.fill_buf()).await {
+        Ok(Ok([])) => Err(unreachable(address, &"it closed the connection")),
+        Ok(Ok(_)) | Err(_) => Ok(()),
+        Ok(Err(error)) => match tls_error(&error) {
+            Some(rustls::Error::AlertReceived(alert)) => Err(Failure {
+                kind: Kind::Refused,
+                text: format!(
+                    "cannot talk to `{}`: it does not take the transport certificate of this machine ({alert:?})",
+                    address.authority()
+                ),
+            }),
+            _ => Err(handshake_failure(address, &error)),
+        },
+    }
 }
 
 /// Tries one address after the other; each gets its share of the time.
@@ -106,7 +120,7 @@ async fn look_up(address: &Address) -> Result<Vec<SocketAddr>, Failure> {
 
 fn handshake_failure(address: &Address, error: &std::io::Error) -> Failure {
     let server = address.authority();
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+    match tls_error(error) {
         Some(rustls::Error::InvalidCertificate(why)) => Failure {
             kind: Kind::Tls,
             text: format!(
@@ -120,47 +134,10 @@ fn handshake_failure(address: &Address, error: &std::io::Error) -> Failure {
     }
 }
 
+fn tls_error(error: &std::io::Error) -> Option<&rustls::Error> {
+    error.get_ref().and_then(|inner| inner.downcast_ref())
+}
+
 fn unreachable(address: &Address, why: &dyn std::fmt::Display) -> Failure {
     Failure { kind: Kind::Unreachable, text: format!("cannot reach `{}`: {why}", address.authority()) }
-}
-
-/// The TLS stream, which notes the alert that ends it: HTTP/2 would only say that the connection broke.
-struct Watched {
-    tls: TlsStream<TcpStream>,
-    alert: Arc<OnceLock<AlertDescription>>,
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let polled = Pin::new(&mut self.tls).poll_read(context, buffer);
-        if let Poll::Ready(Err(error)) = &polled
-            && let Some(rustls::Error::AlertReceived(alert)) =
-                error.get_ref().and_then(|inner| inner.downcast_ref())
-        {
-            let _ = self.alert.set(*alert);
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.tls).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.tls).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.tls).poll_shutdown(context)
-    }
 }

@@ -124,6 +124,7 @@ impl Server {
                     return Err(failure);
                 }
                 Fault::NotSent(failure) => {
+                    sent.set(false);
                     self.connection = None;
                     if is_final(failure.kind) || began.elapsed() >= PERSIST_EXCHANGE {
                         return Err(failure);
@@ -136,7 +137,7 @@ impl Server {
 
     async fn try_exchange(&mut self, frame: &Frame, sent: &Cell<bool>) -> Result<Frame, Fault> {
         let connection = match self.connection.take() {
-            Some((kept, used)) if used.elapsed() < self.idle && !kept.sender.is_closed() => kept,
+            Some((kept, used)) if used.elapsed() < self.idle && !kept.is_closed() => kept,
             _ => connect(&self.address, &self.tls, self.connect).await.map_err(Fault::NotSent)?,
         };
         let (kept, _) = self.connection.insert((connection, Instant::now()));

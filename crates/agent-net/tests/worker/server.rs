@@ -202,6 +202,47 @@ async fn call(
     })
 }
 
+/// A server that refuses the first stream of its first connection without looking at it, and answers all others. Counts what it looked at.
+pub fn refusing_first(leaf: &Leaf, clients: &Authority) -> (SocketAddr, Arc<AtomicUsize>) {
+    let acceptor = TlsAcceptor::from(config(leaf, clients));
+    let listener = runtime().block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&taken);
+    runtime().spawn(async move {
+        let mut streams = 0;
+        loop {
+            let tls = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+            let mut connection = h2::server::handshake(tls).await.unwrap();
+            while let Some(Ok((request, mut respond))) = connection.accept().await {
+                streams += 1;
+                if streams == 1 {
+                    respond.send_reset(h2::Reason::REFUSED_STREAM);
+                    connection.graceful_shutdown();
+                } else {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    tokio::spawn(echo(request.into_body(), respond));
+                }
+            }
+        }
+    });
+    (address, taken)
+}
+
+/// gRPC by hand: the message of the request is the one of the answer.
+async fn echo(mut body: h2::RecvStream, mut respond: h2::server::SendResponse<Chunk>) {
+    let mut message = Vec::new();
+    while let Some(data) = body.data().await {
+        message.extend_from_slice(&data.unwrap());
+    }
+    let headers = http::Response::builder().header("content-type", "application/grpc").body(()).unwrap();
+    let mut stream = respond.send_response(headers, false).unwrap();
+    stream.send_data(Chunk::from(message), false).unwrap();
+    let mut trailers = http::HeaderMap::new();
+    trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+    stream.send_trailers(trailers).unwrap();
+}
+
 /// Accepts connections and says nothing.
 pub fn silent() -> (std::net::TcpListener, SocketAddr) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

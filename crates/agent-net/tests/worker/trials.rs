@@ -3,7 +3,7 @@
 use crate::Trial;
 use crate::authority::Authority;
 use crate::process::{LONG, USER, Worker, configuration, is_root, pair, soon, spawn, start_parent};
-use crate::server::{Does, Server, nobody, silent, tls12_only};
+use crate::server::{Does, Server, nobody, refusing_first, silent, tls12_only};
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
@@ -34,6 +34,7 @@ pub const ALL: &[Trial] = trials! {
     a_server_that_never_answers_leaves_an_unknown_outcome_at_the_deadline
     a_connection_that_breaks_after_the_frame_was_sent_is_an_unknown_outcome_and_no_second_try
     a_connection_that_the_server_closed_meanwhile_is_made_anew
+    a_frame_that_the_server_did_not_look_at_is_sent_again
     what_the_server_says_keeps_its_kind
     an_answer_above_the_limit_is_refused_before_it_is_read
     an_answer_for_another_session_is_an_unknown_outcome
@@ -204,6 +205,15 @@ fn a_connection_that_the_server_closed_meanwhile_is_made_anew() {
         server.wait_until_left();
         assert_eq!((server.connections(), server.calls()), (round, round));
     }
+}
+
+fn a_frame_that_the_server_did_not_look_at_is_sent_again() {
+    let authority = Authority::new();
+    let leaf = authority.server(&["127.0.0.1"], (2020, 2120));
+    let (address, taken) = refusing_first(&leaf, &authority);
+    let worker = Worker::configured(&address.to_string(), &authority);
+    assert_eq!(worker.exchange(b"frame", LONG).unwrap(), b"frame");
+    assert_eq!(taken.load(Ordering::SeqCst), 1);
 }
 
 fn what_the_server_says_keeps_its_kind() {

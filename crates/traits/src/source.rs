@@ -51,6 +51,12 @@ pub struct Source {
     left: Cell<u64>,
 }
 
+impl Default for Source {
+    fn default() -> Self {
+        Self::machine()
+    }
+}
+
 impl Source {
     /// This machine's own files.
     #[must_use]

@@ -68,6 +68,8 @@ impl Graph {
             edges: Vec::with_capacity(resources * 4),
         };
         for (index, configcrate) in bundle.configcrates.iter().enumerate() {
+            // One without resources still stands between those before and after it.
+            graph.edge(graph.start_of(number(index)), graph.end_of(number(index)));
             for required in &configcrate.requires {
                 graph.edge(graph.end_of(*required), graph.start_of(number(index)));
             }

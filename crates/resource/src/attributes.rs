@@ -155,7 +155,7 @@ impl Attributes {
     /// The resource, if nothing is wrong and nothing is left over.
     pub fn finish<R>(mut self, resource: Option<R>) -> Result<R, Vec<AttributeProblem>> {
         let left = std::mem::take(&mut self.values);
-        self.problems.extend(left.iter().map(|(name, _)| unknown(self.info, name)));
+        self.problems.extend(left.iter().map(|(name, _)| self.info.unknown_attribute(name)));
         match resource {
             Some(resource) if self.problems.is_empty() => Ok(resource),
             _ => Err(self.problems),
@@ -169,7 +169,7 @@ impl Attributes {
     ) -> Option<T> {
         let value = self.remove(name);
         let Some(info) = self.info.attribute(name) else {
-            self.problems.push(unknown(self.info, name));
+            self.problems.push(self.info.unknown_attribute(name));
             return None;
         };
         let converted = match value {
@@ -183,17 +183,6 @@ impl Attributes {
     fn remove(&mut self, name: &str) -> Option<Value> {
         let place = self.values.iter().position(|(written, _)| written == name)?;
         Some(self.values.swap_remove(place).1)
-    }
-}
-
-fn unknown(info: &TypeInfo, name: &str) -> AttributeProblem {
-    let problem = AttributeProblem::new(name, format!("`{}` has no such attribute", info.name));
-    match info.nearest(name) {
-        Some(near) => problem.help(format!("did you mean `{near}`?")),
-        None => {
-            let names: Vec<&str> = info.attributes.iter().map(|attribute| attribute.name).collect();
-            problem.help(format!("it has {}", names.join(", ")))
-        }
     }
 }
 

@@ -205,6 +205,35 @@ pub struct Validation {
     pub timeout: Duration,
 }
 
+impl Validation {
+    /// True if the command says where the candidate's path is to stand.
+    #[must_use]
+    pub fn names_candidate(command: &str) -> bool {
+        command.replace("%%", "").contains('%')
+    }
+
+    /// The command for a candidate at that path, quoted where a shell would take it for more than one word.
+    #[must_use]
+    pub fn command_for(&self, candidate: &str) -> String {
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+@:,=".contains(letter);
+        let word = if !candidate.is_empty() && candidate.chars().all(plain) {
+            candidate.to_owned()
+        } else {
+            format!("'{}'", candidate.replace('\'', "'\\''"))
+        };
+        let mut command = String::with_capacity(self.command.len() + word.len());
+        let mut letters = self.command.chars().peekable();
+        while let Some(letter) = letters.next() {
+            match letter {
+                '%' if letters.next_if_eq(&'%').is_some() => command.push('%'),
+                '%' => command.push_str(&word),
+                other => command.push(other),
+            }
+        }
+        command
+    }
+}
+
 /// Owner and group by number; `None` leaves as it is, or as the kernel makes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ownership {
@@ -253,4 +282,18 @@ pub struct Group {
     pub name: String,
     /// The number.
     pub id: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_candidate_takes_the_place_of_each_per_cent_sign() {
+        let validation = |command: &str| Validation { command: command.into(), timeout: Duration::ZERO };
+        assert_eq!(validation("visudo -cf %").command_for("/etc/.vigo-1"), "visudo -cf /etc/.vigo-1");
+        assert_eq!(validation("a % %% %").command_for("/x"), "a /x % /x");
+        assert_eq!(validation("a %").command_for("/it's here"), "a '/it'\\''s here'");
+        assert!(Validation::names_candidate("a %") && !Validation::names_candidate("date +%%s"));
+    }
 }

@@ -1,5 +1,6 @@
 //! What a resource type says of itself, as plain static data: from here come the schema, the manual, `vigo explain`, completion and the checks at publish.
 
+use crate::AttributeProblem;
 use std::time::Duration;
 
 /// A resource type.
@@ -13,6 +14,8 @@ pub struct TypeInfo {
     pub attributes: &'static [AttributeInfo],
     /// The values of `state`, the default first; empty when the type has no state.
     pub states: &'static [&'static str],
+    /// Attributes that the manual of a later version has: who writes one is told so, and nothing is read over.
+    pub later: &'static [&'static str],
     /// Attributes of which at most one may be written.
     pub exclusive: &'static [&'static [&'static str]],
     /// What other resources may silently depend on.
@@ -136,6 +139,26 @@ impl TypeInfo {
     #[must_use]
     pub fn default_state(&self) -> &'static str {
         self.states.first().copied().unwrap_or_default()
+    }
+
+    /// What to say of an attribute that the type does not have.
+    #[must_use]
+    pub fn unknown_attribute(&self, written: &str) -> AttributeProblem {
+        if self.later.contains(&written) {
+            return AttributeProblem::new(
+                written,
+                format!("this version of `{}` does not have it yet", self.name),
+            )
+            .help("leave it out, or wait for the version that has it");
+        }
+        let problem = AttributeProblem::new(written, format!("`{}` has no such attribute", self.name));
+        match self.nearest(written) {
+            Some(near) => problem.help(format!("did you mean `{near}`?")),
+            None => {
+                let names: Vec<&str> = self.attributes.iter().map(|attribute| attribute.name).collect();
+                problem.help(format!("it has {}", names.join(", ")))
+            }
+        }
     }
 
     /// The attribute name that `written` was probably meant to be.

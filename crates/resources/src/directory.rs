@@ -27,6 +27,7 @@ static INFO: TypeInfo = TypeInfo {
         AttributeInfo::new("purge", Kind::Boolean, "Remove what stands in it and no resource manages.").default("false"),
     ],
     states: &["present", "absent"],
+    later: &[],
     exclusive: &[],
     provides: Provides::Path("target_path"),
     timeout: Duration::from_secs(60),

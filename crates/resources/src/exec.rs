@@ -73,6 +73,7 @@ static INFO: TypeInfo = TypeInfo {
         ),
     ],
     states: &[],
+    later: &["credentials"],
     exclusive: &[],
     provides: Provides::Nothing,
     timeout: Duration::from_secs(300),

@@ -51,6 +51,7 @@ static INFO: TypeInfo = TypeInfo {
         .default("false"),
     ],
     states: &["present", "absent"],
+    later: &["secontext"],
     exclusive: &[&["content", "source", "copy_from"], &["validate", "in_place"]],
     provides: Provides::Path("target_path"),
     timeout: Duration::from_secs(60),
@@ -129,7 +130,7 @@ impl Resource for File {
             attributes.problem(problem);
         }
         let validate = attributes.text("validate");
-        if validate.as_ref().is_some_and(|command| !command.contains('%')) {
+        if validate.as_ref().is_some_and(|command| !Validation::names_candidate(command)) {
             attributes.problem(
                 AttributeProblem::new("validate", "does not name the file it is to check")
                     .help("write `%` where the path of the candidate is to stand"),

@@ -35,6 +35,7 @@ static INFO: TypeInfo = TypeInfo {
         GROUP,
     ],
     states: &["present", "absent"],
+    later: &[],
     exclusive: &[],
     provides: Provides::Path("target_path"),
     timeout: Duration::from_secs(60),

@@ -217,7 +217,7 @@ impl FakeHost {
     fn place(&mut self, placement: &Placement, bytes: String, tainted: bool) -> Result<(), Failure> {
         if let Some(validation) = &placement.validation {
             let candidate = format!("{}.candidate", placement.path);
-            let text = validation.command.replace('%', &candidate);
+            let text = validation.command_for(&candidate);
             let accepted = self.commands.get(&validation.command).is_none_or(|command| command.exit == 0);
             if !accepted {
                 return Err(Failure::failed(format!("`{text}` does not accept `{}`", placement.path)));

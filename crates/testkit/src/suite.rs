@@ -154,6 +154,9 @@ fn every_fault_heals(kind: &'static dyn ResourceType, case: &Case) -> Vec<String
             machine.set_fault(Some(fault));
             let ended = case.go(kind, &mut machine);
             reached |= machine.calls() >= number;
+            if ended.outcome.is_some_and(Outcome::satisfies) && tree_of(&machine) != goal {
+                complaints.push(format!("with {fault:?} it claims to have reached the goal and has not"));
+            }
             complaints.extend(leak(case, &ended).map(|leak| format!("with {fault:?}: {leak}")));
             machine.set_fault(None);
             let again = case.go(kind, &mut machine);

@@ -378,3 +378,16 @@ fn allocations_arrive() -> bool {
     let probe = std::hint::black_box(Box::new(0_u64));
     contains(&*probe)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_with_another_allocator_is_told_so_and_goes_on_without_an_arena() {
+        let answer = activate(Options { choice: Choice::Plain, ..Options::default() });
+        assert!(matches!(answer, Err(SysError::OtherAllocator)), "{answer:?}");
+        assert!(status().is_none() && !is_active());
+        assert!(Stack::new(4096).is_none());
+    }
+}

@@ -1,7 +1,7 @@
 //! Children on systems without clone(2): the same order of steps, between fork(2) and execve(2) of the standard library.
 //!
-//! The child has a copy of our memory until it executes, the arena's part of it empty where minherit(2) can do that;
-//! arguments and environment are copied in the arena before.
+//! The child has a copy of our memory, the arena too, until it executes; arguments and environment are copied inside the
+//! arena before.
 
 use crate::harden;
 use crate::spawn::{Core, Credentials, Program, Spec};

@@ -187,13 +187,10 @@ fn lock_down(start: NonNull<u8>, length: usize) -> Result<(), Refusal> {
 
 #[cfg(not(target_os = "linux"))]
 fn lock_down(start: NonNull<u8>, length: usize) -> Result<(), Refusal> {
+    // No minherit(2) with INHERIT_ZERO: here children are forked by a thread whose stack and words lie in these pages.
     #[cfg(target_os = "freebsd")]
-    // SAFETY: our own new pages; MADV_NOCORE keeps them out of cores (madvise(2)), INHERIT_ZERO gives a forked child
-    // zeroes (minherit(2)); neither changes an access in this process.
-    let advised = unsafe {
-        libc::madvise(start.as_ptr().cast(), length, libc::MADV_NOCORE)
-            | libc::minherit(start.as_ptr().cast(), length, libc::INHERIT_ZERO)
-    };
+    // SAFETY: our own new pages; MADV_NOCORE keeps them out of cores (madvise(2)) and changes no access.
+    let advised = unsafe { libc::madvise(start.as_ptr().cast(), length, libc::MADV_NOCORE) };
     #[cfg(not(target_os = "freebsd"))]
     let advised = 0;
     if advised != 0 {

@@ -53,6 +53,15 @@ impl Running {
         (rest, self.process.wait().unwrap())
     }
 
+    /// Whether its output ends, with nothing more said, within the time that a busy machine may need.
+    pub fn falls_silent(&mut self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let patience = Timespec { tv_sec: 20, tv_nsec: 0 };
+        let mut watched = [PollFd::new(self.output.get_ref(), PollFlags::IN)];
+        let ready = poll(&mut watched, Some(&patience)).unwrap();
+        ready == 1 && self.output.read(&mut [0_u8; 1]).unwrap() == 0
+    }
+
     /// As `end`, for one that must end well.
     pub fn finish(self) -> String {
         let (said, status) = self.end();

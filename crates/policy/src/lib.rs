@@ -31,7 +31,7 @@ pub use check::check;
 pub use entitle::{Entitlement, EntitlementError, entitled};
 pub use glob::{Glob, GlobError};
 pub use model::Policy;
-pub use select::{BlockMatch, Layer, SelectedConfigcrate, SelectedVariable, Selection, select};
+pub use select::{BlockMatch, Layer, SelectedConfigcrate, SelectedVariable, Selection, select, selections};
 pub use vigo_syntax::{Code, Diagnostic, Severity, Tree, TreeError};
 
 use prost::Message as _;

@@ -33,6 +33,8 @@ pub struct BlockMatch {
     pub origin: String,
     /// What fitted: the glob, or the expression.
     pub pattern: String,
+    /// It is chosen by traits: by what an envoy says of itself, which entitles to no secret.
+    pub by_traits: bool,
 }
 
 /// A configcrate that an envoy gets.
@@ -137,11 +139,34 @@ pub fn select(policy: &Policy, name: &str, traits: Option<&Node>) -> Selection {
         if let Some(pattern) = matches(block, name, traits, &mut undecided) {
             let mut selection = of_block(policy, number, block, &mut Vec::new());
             selection.undecided = undecided;
-            selection.block = Some(BlockMatch { number, origin: policy.origin(block.span), pattern });
+            selection.block = Some(block_match(policy, number, block, pattern));
             return selection;
         }
     }
     Selection { undecided, ..nothing() }
+}
+
+/// What the envoys of each match block get, in the order in which blocks are tried: everything that [`select`] can come to.
+#[must_use]
+pub fn selections(policy: &Policy) -> Vec<Selection> {
+    let of = |(number, block): (usize, &Block)| {
+        let pattern = match &block.matcher {
+            Matcher::Names(globs) => globs.iter().map(|(glob, _)| glob.as_str()).collect::<Vec<_>>().join(", "),
+            Matcher::Where(expression) => expression.source.clone(),
+        };
+        let selection = of_block(policy, number, block, &mut Vec::new());
+        Selection { block: Some(block_match(policy, number, block, pattern)), ..selection }
+    };
+    policy.blocks.iter().enumerate().map(of).collect()
+}
+
+fn block_match(policy: &Policy, number: usize, block: &Block, pattern: String) -> BlockMatch {
+    let by_traits = matches!(&block.matcher, Matcher::Where(expression) if wants_traits(expression));
+    BlockMatch { number, origin: policy.origin(block.span), pattern, by_traits }
+}
+
+fn wants_traits(expression: &Expression) -> bool {
+    expression.uses.names.iter().any(|name| name.steps.first().is_some_and(|step| step == "traits"))
 }
 
 const fn nothing() -> Selection {

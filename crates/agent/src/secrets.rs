@@ -53,6 +53,10 @@ impl Secrets for ServerSecrets<'_> {
     fn version(&self, path: &SecretPath) -> Option<SecretVersion> {
         self.versions.get(path).copied()
     }
+
+    fn is_away(&self) -> bool {
+        self.offline.get()
+    }
 }
 
 impl ServerSecrets<'_> {
@@ -222,6 +226,11 @@ impl Secrets for LocalSecrets {
 
     fn version(&self, path: &SecretPath) -> Option<SecretVersion> {
         self.obtained.get(path).copied()
+    }
+
+    /// Without a source, what was applied and not touched since stays; with one, its answer counts.
+    fn is_away(&self) -> bool {
+        matches!(self.source, LocalSource::None)
     }
 }
 

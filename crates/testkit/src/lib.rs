@@ -5,4 +5,5 @@
 
 pub mod case;
 pub mod fake;
+pub mod memory;
 pub mod suite;

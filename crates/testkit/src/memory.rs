@@ -226,6 +226,7 @@ fn parent_in(stat: &str) -> Option<u32> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_types, reason = "the processes looked at are ordinary ones")]
 mod tests {
     use super::*;
     use std::io::{BufRead, BufReader, Write};

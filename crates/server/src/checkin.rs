@@ -1,0 +1,109 @@
+//! Check-in: anything new? The common answer is no, and is given from memory.
+
+use crate::assign::{self, Assigned, Stamp};
+use crate::dispatch::{blocking, refused};
+use crate::fleet::Member;
+use crate::state::Server;
+use crate::{ServerError, clock, entitle};
+use prost::Message as _;
+use std::sync::Arc;
+use vigo_base::{Digest, limits};
+use vigo_store::{Posture, StoredTraits};
+use vigo_wire::inner::{Answer, CheckIn, CheckInReply};
+
+/// An agent's version, a reason of its protection level and such: text of a peer, cut to a length.
+const TEXT_LIMIT: usize = 200;
+/// Reasons kept.
+const REASONS: usize = 20;
+
+/// Answers a check-in.
+pub async fn answer(server: &Arc<Server>, member: &Arc<Member>, check_in: CheckIn) -> Answer {
+    note(server, member, &check_in);
+    let stamp = Stamp::now(server, member);
+    let in_memory = member.live().assigned.clone().filter(|(_, made_from)| *made_from == stamp);
+    let is_common = check_in.traits.is_none();
+    if let Some((assigned, _)) = in_memory.filter(|(assigned, _)| is_common && holds(&check_in, assigned)) {
+        return Answer::CheckIn(nothing_new(member, &check_in, &assigned));
+    }
+    blocking(server, member, move |server, member| something_new(server, member, check_in)).await
+}
+
+/// What a machine says of itself; written to the store with the next batch.
+fn note(server: &Server, member: &Member, check_in: &CheckIn) {
+    let mut live = member.live();
+    live.last_seen = clock::now();
+    cut(&check_in.agent_version).clone_into(&mut live.agent_version);
+    if let Some(posture) = &check_in.posture {
+        live.posture = self::posture(posture);
+    }
+    drop(live);
+    server.fleet.touch(member.id());
+}
+
+/// A posture as it is kept.
+#[must_use]
+pub fn posture(said: &vigo_wire::inner::Posture) -> Posture {
+    Posture {
+        level: cut(&said.level).into(),
+        reasons: said.reasons.iter().take(REASONS).map(|reason| cut(reason).into()).collect(),
+        swap: cut(&said.swap).into(),
+    }
+}
+
+fn cut(text: &str) -> &str {
+    let end = (0..=TEXT_LIMIT.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or("")
+}
+
+fn holds(check_in: &CheckIn, assigned: &Assigned) -> bool {
+    let assignment = &assigned.assignment;
+    (check_in.term, check_in.generation) == (assignment.term, assignment.generation)
+}
+
+fn nothing_new(member: &Member, check_in: &CheckIn, assigned: &Assigned) -> CheckInReply {
+    let known = member.live().traits.is_some_and(|digest| check_in.traits_digest == digest.as_bytes());
+    let assignment = &assigned.assignment;
+    if (check_in.term, check_in.generation) > (assignment.term, assignment.generation) {
+        tracing::warn!(
+            envoy = %member.id(),
+            "an envoy holds a newer assignment than this server ever gave: was the store restored without raising the term?"
+        );
+    }
+    CheckInReply { server_time: clock::now(), want_traits: !known, ..CheckInReply::default() }
+}
+
+fn something_new(server: &Server, member: &Member, check_in: CheckIn) -> Result<Answer, ServerError> {
+    if let Some(traits) = &check_in.traits {
+        let bytes = traits.encode_to_vec();
+        if bytes.len() > limits::TRAITS {
+            return Ok(refused("too-large", format!("the traits have more than {} bytes", limits::TRAITS)));
+        }
+        let Some(digest) = Digest::from_bytes(&check_in.traits_digest) else {
+            return Ok(refused("malformed", "traits came without their digest"));
+        };
+        server.store.set_traits(&member.id(), &StoredTraits { digest, bytes })?;
+        member.live().traits = Some(digest);
+    }
+    let assigned = assign::current(server, member)?;
+    let mut reply = nothing_new(member, &check_in, &assigned);
+    if !holds(&check_in, &assigned) {
+        let (bundle, environment) = (&assigned.stored.bundle, &assigned.stored.environment);
+        let watched = entitle::watched(server, bundle, &member.identity, environment)?;
+        reply.assignment = Some(assigned.signed.clone());
+        reply.keys = vec![server.keys.certificates().bundle.clone()];
+        reply.secrets = assign::secret_states(server, &watched);
+    }
+    Ok(Answer::CheckIn(reply))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peers_text_is_cut_between_characters() {
+        assert_eq!(cut("short"), "short");
+        assert_eq!(cut(&"é".repeat(150)).len(), 200);
+        assert_eq!(cut(&format!("a{}", "é".repeat(150))).len(), 199);
+    }
+}

@@ -1,0 +1,168 @@
+//! Accepts connections on one port: TLS, then HTTP, each with its limits. What is served on them is the caller's.
+
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tonic::body::Body;
+
+/// How much one port takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Connections at a time; the next one waits in the kernel's queue.
+    pub connections: usize,
+    /// Requests at a time on one connection (HTTP/2 streams).
+    pub streams: u32,
+    /// How long the TLS handshake may take.
+    pub handshake: Duration,
+    /// How long the headers of a request may take.
+    pub headers: Duration,
+    /// How often a silent connection is asked whether it still lives, and how long the answer may take.
+    pub keep_alive: Duration,
+    /// Nothing but HTTP/2.
+    pub http2_only: bool,
+}
+
+/// The port for envoys.
+pub const ENVOYS: Bounds = Bounds {
+    connections: 25_000,
+    streams: 16,
+    handshake: Duration::from_secs(10),
+    headers: Duration::from_secs(10),
+    keep_alive: Duration::from_secs(60),
+    http2_only: true,
+};
+
+/// The port for operators.
+pub const OPERATORS: Bounds = Bounds {
+    connections: 512,
+    streams: 64,
+    handshake: Duration::from_secs(10),
+    headers: Duration::from_secs(10),
+    keep_alive: Duration::from_secs(60),
+    http2_only: false,
+};
+
+/// Who is at the other end of a connection; stands among the extensions of every request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Its transport certificate, if it showed one.
+    pub transport: Option<crate::tls::Transport>,
+}
+
+/// Serves `listener` until `stop` changes; connections that are open then may finish what they began.
+pub async fn serve<S>(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    bounds: Bounds,
+    service: S,
+    mut stop: watch::Receiver<bool>,
+) where
+    S: tower::Service<
+            http::Request<hyper::body::Incoming>,
+            Response = http::Response<Body>,
+            Error = Infallible,
+        > + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
+{
+    let places = Arc::new(Semaphore::new(bounds.connections));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.changed() => return,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                let connection = Connection { address, acceptor: acceptor.clone(), bounds, _place: place };
+                tokio::spawn(connection.run(stream, service.clone(), stop.clone()));
+            }
+            Err(cause) => {
+                // accept(2): out of descriptors and the like. Whoever is connected goes on; a pause keeps this from spinning.
+                tracing::warn!(%cause, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+struct Connection {
+    address: SocketAddr,
+    acceptor: TlsAcceptor,
+    bounds: Bounds,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    async fn run<S>(self, stream: TcpStream, service: S, mut stop: watch::Receiver<bool>)
+    where
+        S: tower::Service<
+                http::Request<hyper::body::Incoming>,
+                Response = http::Response<Body>,
+                Error = Infallible,
+            > + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send,
+    {
+        let address = self.address;
+        let _no_delay_is_only_slower = stream.set_nodelay(true);
+        let handshake = tokio::time::timeout(self.bounds.handshake, self.acceptor.accept(stream)).await;
+        let stream = match handshake {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(cause)) => return tracing::debug!(%address, %cause, "the TLS handshake failed"),
+            Err(_) => return tracing::debug!(%address, "the TLS handshake took too long"),
+        };
+        let transport = crate::tls::Transport::of(stream.get_ref().1);
+        let peer = Peer { address, transport };
+        let service = tower::util::MapRequest::new(service, move |mut request: http::Request<_>| {
+            request.extensions_mut().insert(peer);
+            request
+        });
+        let builder = self.builder();
+        let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => return note(address, ended),
+            _ = stop.changed() => connection.as_mut().graceful_shutdown(),
+        }
+        note(address, connection.await);
+    }
+
+    fn builder(&self) -> Builder<TokioExecutor> {
+        let bounds = self.bounds;
+        let mut builder = Builder::new(TokioExecutor::new());
+        if bounds.http2_only {
+            builder = builder.http2_only();
+        }
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(bounds.headers).max_buf_size(64 << 10);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(bounds.streams)
+            .max_header_list_size(16 << 10)
+            .initial_stream_window_size(256 << 10)
+            .initial_connection_window_size(1 << 20)
+            .keep_alive_interval(bounds.keep_alive)
+            .keep_alive_timeout(bounds.keep_alive);
+        builder
+    }
+}
+
+fn note(address: SocketAddr, ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    if let Err(cause) = ended {
+        tracing::debug!(%address, %cause, "a connection ended early");
+    }
+}

@@ -1,0 +1,44 @@
+//! Is the server there, is it ready, and what state is it in.
+
+use super::call::{Answer, Call};
+use super::config;
+use crate::problem::{Code, Problem};
+use crate::protection::Protection;
+use crate::state::Server;
+use serde_json::json;
+
+/// `GET /healthz`: the process lives.
+pub fn health(_: &Server, _: &Call) -> Result<Answer, Problem> {
+    Ok(Answer::Text("text/plain; charset=utf-8", "ok\n".into()))
+}
+
+/// `GET /readyz`: the store and the hand answer.
+pub fn ready(server: &Server, _: &Call) -> Result<Answer, Problem> {
+    let ready = server.store.ping().is_ok() && server.keys.status().is_ok();
+    if ready {
+        return Ok(Answer::Text("text/plain; charset=utf-8", "ready\n".into()));
+    }
+    Err(Problem::new(Code::Busy, "the store or the hand does not answer; the server's log says which"))
+}
+
+/// `GET /metrics`.
+pub fn metrics(server: &Server, _: &Call) -> Result<Answer, Problem> {
+    server.metrics.sessions.set(i64::try_from(server.sessions.count()).unwrap_or(i64::MAX));
+    let text = server.metrics.text().map_err(|_| Problem::new(Code::Bug, "the metrics cannot be written"))?;
+    Ok(Answer::Text("application/openmetrics-text; version=1.0.0; charset=utf-8", text))
+}
+
+/// `GET /api/v1/status`.
+pub fn status(server: &Server, _: &Call) -> Result<Answer, Problem> {
+    let publish = server.store.current_publish()?;
+    let protection = Protection::of(&server.keys.status()?);
+    Ok(Answer::object(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "publish": publish.as_ref().map(config::show_publish),
+        "envoys": server.metrics.envoys.get(),
+        "term": server.keys.term(),
+        "anchor": vigo_base::encode_hex(server.keys.anchor()),
+        "level": protection.level.as_str(),
+        "reasons": protection.reasons,
+    })))
+}

@@ -1,0 +1,178 @@
+//! Hands out secrets: decided by what the store says in one transaction, audited before anything leaves, sealed by the hand.
+//!
+//! No value passes through here: records go into the hand, values sealed to the asking hand's one-time key come out.
+
+use crate::assign::{Assigned, BEFORE_SECONDS};
+use crate::dispatch::{REVOKED, refused};
+use crate::fleet::Member;
+use crate::rest::call::record;
+use crate::state::Server;
+use crate::{ServerError, clock, entitle};
+use vigo_base::{SecretPath, limits};
+use vigo_hand::{Binding, VaultRecord};
+use vigo_store::{Entitled, EnvoyState, NewAudit, SecretRecord};
+use vigo_wire::inner::{Answer, SecretItem, SecretReply, SecretRequest};
+
+const ACTION: &str = "secrets.resolve";
+
+/// A request whose fields have the right form.
+struct Wanted {
+    paths: Vec<SecretPath>,
+    key: [u8; 32],
+    request: [u8; 16],
+    term: u64,
+    generation: u64,
+}
+
+/// What is decided for one path.
+enum Decision {
+    Granted(SecretRecord),
+    Refused { why: String, is_denial: bool },
+}
+
+/// Answers a request for secrets. Blocks.
+///
+/// # Errors
+/// When the store or the hand cannot; then nothing leaves.
+pub fn answer(server: &Server, member: &Member, asked: &SecretRequest) -> Result<Answer, ServerError> {
+    let wanted = match read(asked) {
+        Ok(wanted) => wanted,
+        Err(refusal) => return Ok(*refusal),
+    };
+    let Some(entitled) = server.store.entitled(&member.id(), &wanted.paths)? else {
+        return Ok(refused("unknown-envoy", "the server does not know this envoy"));
+    };
+    if entitled.envoy.identity != member.identity {
+        return Err(ServerError::Forged { what: "envoy", name: member.id().to_string() });
+    }
+    member.live().state = entitled.envoy.state;
+    let closed = match entitled.envoy.state {
+        EnvoyState::Active => None,
+        EnvoyState::Revoked => Some(("revoked", REVOKED)),
+        EnvoyState::Quarantined => {
+            Some(("quarantined", "this envoy looks like a clone: an operator has to approve it"))
+        }
+    };
+    if let Some((code, message)) = closed {
+        let denials: Vec<_> = wanted.paths.iter().map(|path| denial(member, path, code)).collect();
+        server.append_audit(&denials)?;
+        return Ok(refused(code, message));
+    }
+    let Some(assigned) = assignment(server, &wanted, entitled.assignments.clone())? else {
+        return Ok(refused("stale-bundle", "the assignment is no longer the current one: check in again"));
+    };
+    let decisions = decide(server, member, &wanted, &assigned, entitled)?;
+    server.append_audit(&audit(member, &wanted, &decisions))?;
+    seal(server, member, &wanted, &assigned, decisions)
+}
+
+fn read(asked: &SecretRequest) -> Result<Wanted, Box<Answer>> {
+    let malformed = |why: &str| Box::new(refused("malformed", why));
+    if asked.paths.len() > limits::SECRET_BATCH {
+        let most = limits::SECRET_BATCH;
+        return Err(Box::new(refused("too-large", format!("more than {most} secrets in one request"))));
+    }
+    let paths: Result<Vec<SecretPath>, _> = asked.paths.iter().map(|path| path.parse()).collect();
+    Ok(Wanted {
+        paths: paths.map_err(|_| malformed("a path is no secret path"))?,
+        key: asked.key.as_slice().try_into().map_err(|_| malformed("the key has not 32 bytes"))?,
+        request: asked
+            .request
+            .as_slice()
+            .try_into()
+            .map_err(|_| malformed("the request has not 16 bytes"))?,
+        term: asked.term,
+        generation: asked.generation,
+    })
+}
+
+/// The assignment that the request names: the current one, or the one before as long as a run may still be at it.
+fn assignment(
+    server: &Server,
+    wanted: &Wanted,
+    stored: Vec<vigo_store::StoredAssignment>,
+) -> Result<Option<Assigned>, ServerError> {
+    let replaced_at = stored.first().map_or(0, |current| current.issued_at);
+    let in_time = clock::now().saturating_sub(replaced_at) <= BEFORE_SECONDS;
+    let named = stored.into_iter().take(2).enumerate().find(|(at, one)| {
+        (one.term, one.generation) == (wanted.term, wanted.generation) && (*at == 0 || in_time)
+    });
+    named.map(|(_, stored)| Assigned::read(server, stored)).transpose()
+}
+
+fn decide(
+    server: &Server,
+    member: &Member,
+    wanted: &Wanted,
+    assigned: &Assigned,
+    entitled: Entitled,
+) -> Result<Vec<Decision>, ServerError> {
+    let stored = &assigned.stored;
+    let references = entitle::by_digest(server, &stored.bundle, &member.identity, &stored.environment)?;
+    let records = entitled.records.into_iter().chain(std::iter::repeat(None));
+    let decisions = wanted.paths.iter().zip(records).map(|(path, record)| match record {
+        _ if !references.contains(path) => Decision::Refused {
+            why: format!("`{path}` does not stand in the bundle of this envoy"),
+            is_denial: true,
+        },
+        None => Decision::Refused {
+            why: format!("there is no secret `{path}`: set it with `vigocli secrets set {path}`"),
+            is_denial: false,
+        },
+        Some(record) => Decision::Granted(record),
+    });
+    Ok(decisions.collect())
+}
+
+fn denial(member: &Member, path: &SecretPath, why: &str) -> NewAudit {
+    record(&member.actor(), ACTION, path.as_str(), "denied", why)
+}
+
+fn audit(member: &Member, wanted: &Wanted, decisions: &[Decision]) -> Vec<NewAudit> {
+    let one = |(path, decision): (&SecretPath, &Decision)| match decision {
+        Decision::Granted(granted) => {
+            record(&member.actor(), ACTION, path.as_str(), "allowed", &granted.version.to_string())
+        }
+        Decision::Refused { why, is_denial: true } => denial(member, path, why),
+        Decision::Refused { why, is_denial: false } => {
+            record(&member.actor(), ACTION, path.as_str(), "failed", why)
+        }
+    };
+    wanted.paths.iter().zip(decisions).map(one).collect()
+}
+
+fn seal(
+    server: &Server,
+    member: &Member,
+    wanted: &Wanted,
+    assigned: &Assigned,
+    decisions: Vec<Decision>,
+) -> Result<Answer, ServerError> {
+    let epoch = assigned.assignment.secrets_epoch;
+    let granted = |(path, decision): (&SecretPath, &Decision)| match decision {
+        Decision::Granted(SecretRecord { version, record }) => {
+            Some(VaultRecord { path: path.clone(), version: *version, record: record.clone() })
+        }
+        Decision::Refused { .. } => None,
+    };
+    let granted: Vec<VaultRecord> = wanted.paths.iter().zip(&decisions).filter_map(granted).collect();
+    let binding = Binding { party: *member.id().as_bytes(), epoch, request: wanted.request };
+    let mut sealed = server.keys.reseal(&granted, &wanted.key, &binding)?.into_iter();
+    let mut items = Vec::with_capacity(decisions.len());
+    for (path, decision) in wanted.paths.iter().zip(decisions) {
+        let mut item = SecretItem { path: path.to_string(), ..SecretItem::default() };
+        match decision {
+            Decision::Refused { why, .. } => item.refused = why,
+            Decision::Granted(record) => {
+                let sealed =
+                    sealed.next().ok_or(ServerError::Bug("the hand sealed fewer values than asked"))?;
+                item.version = record.version.0;
+                item.encapsulated = sealed.sealed.encapsulated;
+                item.ciphertext = sealed.sealed.ciphertext;
+                server.metrics.secrets_sealed.inc();
+            }
+        }
+        items.push(item);
+    }
+    Ok(Answer::Secrets(SecretReply { items, epoch }))
+}

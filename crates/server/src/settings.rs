@@ -1,0 +1,282 @@
+//! What the server was told: command line over `VIGO_..` over `server.yaml` over the default.
+//!
+//! [`FILE_KEYS`] is the one list of what `server.yaml` may say; the file's schema is closed.
+
+use crate::ServerError;
+use crate::log::{Format, Level};
+use clap::{Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use vigo_syntax::{Code, Diagnostic, Kind, Node, Tree, has_errors, parse, render_text};
+use vigo_sys::arena;
+
+const FILE: &str = "/etc/vigo/server.yaml";
+const DATA_DIR: &str = "/var/lib/vigosrv";
+const GRPC_LISTEN: &str = "0.0.0.0:1530";
+const API_LISTEN: &str = "0.0.0.0:8443";
+
+/// The command line of `vigosrv`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "vigosrv",
+    about = "Vigo's server: holds the desired state, the secrets and the reports of a fleet.",
+    version,
+    after_help = "Exit codes: 0 ended by a signal, 1 cannot run, 2 usage."
+)]
+pub struct Arguments {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Folder of everything the server keeps (default /var/lib/vigosrv)
+    #[arg(long, env = "VIGO_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where envoys connect (default 0.0.0.0:1530); port 0 takes a free one
+    #[arg(long, env = "VIGO_GRPC_LISTEN", value_name = "ADDRESS:PORT")]
+    grpc_listen: Option<SocketAddr>,
+    /// Where operators connect (default 0.0.0.0:8443); port 0 takes a free one
+    #[arg(long, env = "VIGO_API_LISTEN", value_name = "ADDRESS:PORT")]
+    api_listen: Option<SocketAddr>,
+    /// Write the bound addresses here once the server serves
+    #[arg(long, env = "VIGO_READY_FILE", value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// Settings file (default /etc/vigo/server.yaml, if it is there)
+    #[arg(long, env = "VIGO_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// From which level on events are logged (default info)
+    #[arg(long, env = "VIGO_LOG_LEVEL", value_name = "LEVEL")]
+    log_level: Option<Level>,
+    /// How a line of the log looks (default text)
+    #[arg(long, env = "VIGO_LOG_FORMAT", value_name = "FORMAT")]
+    log_format: Option<Format>,
+    /// What keeps the hand's memory from swap and dumps (default auto)
+    #[arg(long, env = "VIGO_ARENA", value_name = "KIND")]
+    arena: Option<ArenaChoice>,
+}
+
+/// What else `vigosrv` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Print the version
+    Version,
+}
+
+/// Which pages the hand's memory is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ArenaChoice {
+    /// The best that there is.
+    #[default]
+    Auto,
+    /// Locked pages; for machines that hibernate.
+    Mlock,
+    /// Ordinary pages: no protection.
+    Plain,
+}
+
+impl From<ArenaChoice> for arena::Choice {
+    fn from(choice: ArenaChoice) -> Self {
+        match choice {
+            ArenaChoice::Auto => Self::Auto,
+            ArenaChoice::Mlock => Self::Mlock,
+            ArenaChoice::Plain => Self::Plain,
+        }
+    }
+}
+
+/// The settings in force.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Folder of everything the server keeps.
+    pub data_dir: PathBuf,
+    /// Where envoys connect.
+    pub grpc_listen: SocketAddr,
+    /// Where operators connect.
+    pub api_listen: SocketAddr,
+    /// Gets the bound addresses once the server serves.
+    pub ready_file: Option<PathBuf>,
+    /// More names of the server, for its certificate.
+    pub names: Vec<String>,
+    /// From which level on events are logged.
+    pub log_level: Level,
+    /// How a line of the log looks.
+    pub log_format: Format,
+    /// What the hand's memory is made of.
+    pub arena: ArenaChoice,
+}
+
+impl Settings {
+    /// Lays the sources over one another.
+    ///
+    /// # Errors
+    /// When the file cannot be read or says something wrong.
+    pub fn read(arguments: Arguments) -> Result<Self, ServerError> {
+        let file = match &arguments.config {
+            Some(path) => FileSettings::read(path)?,
+            None if Path::new(FILE).exists() => FileSettings::read(Path::new(FILE))?,
+            None => FileSettings::default(),
+        };
+        let address = |text: &str| text.parse().map_err(|_| ServerError::Bug("a default address is none"));
+        Ok(Self {
+            data_dir: arguments.data_dir.or(file.data_dir).unwrap_or_else(|| DATA_DIR.into()),
+            grpc_listen: arguments
+                .grpc_listen
+                .or(file.grpc_listen)
+                .map_or_else(|| address(GRPC_LISTEN), Ok)?,
+            api_listen: arguments.api_listen.or(file.api_listen).map_or_else(|| address(API_LISTEN), Ok)?,
+            ready_file: arguments.ready_file,
+            names: file.names,
+            log_level: arguments.log_level.or(file.log_level).unwrap_or_default(),
+            log_format: arguments.log_format.or(file.log_format).unwrap_or_default(),
+            arena: arguments.arena.or(file.arena).unwrap_or_default(),
+        })
+    }
+}
+
+/// What `server.yaml` says.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct FileSettings {
+    data_dir: Option<PathBuf>,
+    grpc_listen: Option<SocketAddr>,
+    api_listen: Option<SocketAddr>,
+    names: Vec<String>,
+    log_level: Option<Level>,
+    log_format: Option<Format>,
+    arena: Option<ArenaChoice>,
+}
+
+/// What a key of `server.yaml` takes, and where it goes. The text says what it takes when it is wrong.
+type Take = fn(&mut FileSettings, &Node) -> Result<(), &'static str>;
+
+/// Every key of `server.yaml`.
+const FILE_KEYS: &[(&str, Take)] = &[
+    ("data_dir", |file, node| {
+        let path = node.as_text().map(PathBuf::from).filter(|path| path.is_absolute());
+        file.data_dir = Some(path.ok_or("an absolute path")?);
+        Ok(())
+    }),
+    ("grpc_listen", |file, node| {
+        file.grpc_listen =
+            Some(one(node, "an address with its port, like `0.0.0.0:1530`", |text| text.parse().ok())?);
+        Ok(())
+    }),
+    ("api_listen", |file, node| {
+        file.api_listen =
+            Some(one(node, "an address with its port, like `0.0.0.0:8443`", |text| text.parse().ok())?);
+        Ok(())
+    }),
+    ("names", |file, node| {
+        let wanted = "a list of host names";
+        let Kind::List(items) = &node.kind else { return Err(wanted) };
+        let names: Option<Vec<String>> = items.iter().map(|item| item.as_text().map(str::to_owned)).collect();
+        let is_name = |name: &String| name.parse::<vigo_base::EnvoyName>().is_ok();
+        file.names = names.filter(|names| names.iter().all(is_name)).ok_or(wanted)?;
+        Ok(())
+    }),
+    ("log_level", |file, node| {
+        let wanted = "one of `error`, `warn`, `info`, `debug`, `trace`";
+        file.log_level = Some(one(node, wanted, |text| Level::from_str(text, false).ok())?);
+        Ok(())
+    }),
+    ("log_format", |file, node| {
+        file.log_format =
+            Some(one(node, "one of `text`, `json`", |text| Format::from_str(text, false).ok())?);
+        Ok(())
+    }),
+    ("arena", |file, node| {
+        let wanted = "one of `auto`, `mlock`, `plain`";
+        file.arena = Some(one(node, wanted, |text| ArenaChoice::from_str(text, false).ok())?);
+        Ok(())
+    }),
+];
+
+fn one<T>(node: &Node, wanted: &'static str, read: impl Fn(&str) -> Option<T>) -> Result<T, &'static str> {
+    node.as_text().and_then(read).ok_or(wanted)
+}
+
+impl FileSettings {
+    fn read(path: &Path) -> Result<Self, ServerError> {
+        let bytes = std::fs::read(path).map_err(|cause| ServerError::Read { path: path.into(), cause })?;
+        Self::parse(&bytes).map_err(|diagnostics| ServerError::Settings { path: path.into(), diagnostics })
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let parsed = parse(0, bytes);
+        let mut diagnostics = parsed.diagnostics;
+        let mut file = Self::default();
+        match &parsed.root.kind {
+            Kind::Null | Kind::Invalid => {}
+            Kind::Map(entries) => {
+                for entry in entries {
+                    let known = FILE_KEYS.iter().find(|(key, _)| *key == entry.key);
+                    let wrong = match known.map(|(_, take)| take(&mut file, &entry.value)) {
+                        Some(Ok(())) => continue,
+                        Some(Err(wanted)) => {
+                            let text = format!("`{}` takes {wanted}", entry.key);
+                            Diagnostic::new(Code::InvalidValue, entry.value.span, text)
+                        }
+                        None => {
+                            let keys: Vec<_> = FILE_KEYS.iter().map(|(key, _)| format!("`{key}`")).collect();
+                            Diagnostic::new(
+                                Code::UnknownKey,
+                                entry.key_span,
+                                format!("unknown key `{}`", entry.key),
+                            )
+                            .help(format!("the keys are {}", keys.join(", ")))
+                        }
+                    };
+                    diagnostics.push(wrong);
+                }
+            }
+            _ => diagnostics.push(Diagnostic::new(
+                Code::WrongKind,
+                parsed.root.span,
+                "the file is no map of settings",
+            )),
+        }
+        if !has_errors(&diagnostics) {
+            return Ok(file);
+        }
+        let mut tree = Tree::default();
+        let _too_large_to_show = tree.insert("server.yaml", bytes);
+        Err(render_text(&diagnostics, &tree))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file_and_the_file_over_the_default() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("server.yaml");
+        std::fs::write(
+            &path,
+            "grpc_listen: \"127.0.0.1:1\"\napi_listen: \"127.0.0.1:2\"\nnames: [srv.example]\n",
+        )
+        .unwrap();
+        let path = path.to_str().unwrap();
+        let arguments = ["vigosrv", "--config", path, "--grpc-listen", "127.0.0.1:3", "--arena", "mlock"];
+        let settings = Settings::read(Arguments::try_parse_from(arguments).unwrap()).unwrap();
+        assert_eq!(settings.grpc_listen.to_string(), "127.0.0.1:3");
+        assert_eq!(settings.api_listen.to_string(), "127.0.0.1:2");
+        assert_eq!(settings.names, ["srv.example"]);
+        assert_eq!(settings.arena, ArenaChoice::Mlock);
+        assert_eq!(settings.data_dir, Path::new(DATA_DIR));
+    }
+
+    #[test]
+    fn every_mistake_in_the_file_is_shown_with_its_place() {
+        let text = FileSettings::parse(b"grpc_lsiten: x\nlog_level: loud\nnames: one\n").unwrap_err();
+        for part in ["server.yaml:1:1", "unknown key `grpc_lsiten`", "server.yaml:2:12", "server.yaml:3:8"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(FileSettings::parse(b"[1]").is_err());
+        assert_eq!(FileSettings::parse(b"").unwrap(), FileSettings::default());
+    }
+}

@@ -1,0 +1,165 @@
+//! What the whole server shares. Each part has its own lock; none is held while another is taken, and none across anything that waits.
+
+use crate::auth::Tokens;
+use crate::bundles::Bundles;
+use crate::error::chain;
+use crate::fleet::Fleet;
+use crate::keys::Keys;
+use crate::metrics::Metrics;
+use crate::published::Published;
+use crate::secret_index::SecretIndex;
+use crate::sessions::Sessions;
+use crate::{ServerError, clock};
+use prost::Message as _;
+use rustls::pki_types::CertificateDer;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
+use tokio::sync::Semaphore;
+use vigo_base::EnvoyId;
+use vigo_store::{NewAudit, Store};
+use vigo_wire::node::Node;
+
+/// Denials written to the audit log in one second; more are counted and logged only, else whoever knocks could fill the disk.
+const DENIALS_A_SECOND: u32 = 20;
+
+/// The server.
+pub struct Server {
+    /// What is kept.
+    pub store: Arc<dyn Store>,
+    /// The keys, and the hand behind them.
+    pub keys: Keys,
+    /// The authority's certificate.
+    pub authority: CertificateDer<'static>,
+    /// Envoys in memory.
+    pub fleet: Fleet,
+    /// Inner sessions.
+    pub sessions: Sessions,
+    /// Names and versions of secrets.
+    pub secrets: SecretIndex,
+    /// Bundles in memory.
+    pub bundles: Bundles,
+    /// Tokens of operators.
+    pub tokens: Tokens,
+    /// The numbers.
+    pub metrics: Metrics,
+    /// Large bodies of the REST side, one after the other.
+    pub large_bodies: Semaphore,
+    published: RwLock<Arc<Published>>,
+    publishing: Mutex<()>,
+    changing_secrets: Mutex<()>,
+    denials: Mutex<(u64, u32)>,
+    started: Instant,
+}
+
+impl Server {
+    /// Reads from the store what has to be in memory. Blocks.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or what is published cannot be used.
+    pub fn open(
+        store: Arc<dyn Store>,
+        keys: Keys,
+        authority: CertificateDer<'static>,
+        tokens: Tokens,
+    ) -> Result<Self, ServerError> {
+        let server = Self {
+            published: RwLock::new(Arc::new(Published::nothing())),
+            store,
+            keys,
+            authority,
+            fleet: Fleet::default(),
+            sessions: Sessions::default(),
+            secrets: SecretIndex::default(),
+            bundles: Bundles::default(),
+            tokens,
+            metrics: Metrics::new(),
+            large_bodies: Semaphore::new(2),
+            publishing: Mutex::new(()),
+            changing_secrets: Mutex::new(()),
+            denials: Mutex::new((0, 0)),
+            started: Instant::now(),
+        };
+        server.secrets.catch_up(&*server.store)?;
+        server.count_envoys()?;
+        crate::publish::reopen(&server)?;
+        Ok(server)
+    }
+
+    /// What is published now.
+    #[must_use]
+    pub fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.published.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Everybody gets this from now on.
+    pub fn swap_in(&self, published: Published) {
+        self.metrics.publish.set(i64::try_from(published.version).unwrap_or(i64::MAX));
+        *self.published.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(published);
+    }
+
+    /// One publish at a time.
+    pub fn publishing(&self) -> MutexGuard<'_, ()> {
+        self.publishing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One change of a secret at a time: the hand needs the version before the store has it.
+    pub fn secret_changes(&self) -> MutexGuard<'_, ()> {
+        self.changing_secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Seconds since the start, by a clock that only goes forward.
+    #[must_use]
+    pub fn uptime_seconds(&self) -> u64 {
+        self.started.elapsed().as_secs()
+    }
+
+    /// The traits that an envoy last sent. Blocks.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn traits(&self, envoy: &EnvoyId) -> Result<Option<Node>, ServerError> {
+        Ok(self.store.traits(envoy)?.and_then(|traits| Node::decode(traits.bytes.as_slice()).ok()))
+    }
+
+    /// Appends to the audit log; when it returns the records are on disk. Blocks.
+    ///
+    /// # Errors
+    /// When the store cannot be written; then what was to be recorded must not happen.
+    pub fn append_audit(&self, records: &[NewAudit]) -> Result<(), ServerError> {
+        self.store.append_audit(records)?;
+        self.metrics.audit_records.inc_by(u64::try_from(records.len()).unwrap_or(0));
+        Ok(())
+    }
+
+    /// Records a denial of somebody who proved little; beyond a rate it is logged only. Blocks.
+    pub fn note_denial(&self, record: NewAudit) {
+        tracing::warn!(
+            actor = record.actor,
+            action = record.action,
+            object = record.object,
+            detail = record.detail,
+            "denied"
+        );
+        let second = clock::now();
+        let mut denials = self.denials.lock().unwrap_or_else(PoisonError::into_inner);
+        if denials.0 != second {
+            *denials = (second, 0);
+        }
+        denials.1 = denials.1.saturating_add(1);
+        let is_too_many = denials.1 > DENIALS_A_SECOND;
+        drop(denials);
+        if is_too_many {
+            return;
+        }
+        if let Err(error) = self.append_audit(&[record]) {
+            tracing::error!(error = chain(&error), "cannot write the audit record of a denial");
+        }
+    }
+
+    fn count_envoys(&self) -> Result<(), ServerError> {
+        crate::plan::each_envoy(self, |_| {
+            self.metrics.envoys.inc();
+            Ok(())
+        })
+    }
+}

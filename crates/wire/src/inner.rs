@@ -293,7 +293,7 @@ pub struct RenewReply {
 /// No, and why.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Refused {
-    /// One of the fixed words: `revoked`, `unknown-envoy`, `stale-bundle`, `malformed`, `too-large`, `busy`, `quarantined`.
+    /// One of the fixed words: `revoked`, `unknown-envoy`, `stale-bundle`, `malformed`, `too-large`, `busy`, `quarantined`, `expired` (the transport certificate: renew it).
     #[prost(string, tag = "1")]
     pub code: String,
     /// For people: what and what to do.

@@ -26,8 +26,10 @@ const SHOWN: usize = 1_000;
 const WIDTH: usize = 512;
 /// After this the search for the shortest diff ends and takes what it has.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// What lines take in memory: the book of both sides, and what laying them side by side adds.
-const ROOM_PER_LINE: usize = 160;
+/// What a line may take in memory: its place in the books, which are copied when they grow, and what laying the sides next to each other adds.
+const ROOM_PER_LINE: usize = 400;
+/// Of the text of lines with secrets so much is kept; of further ones only that they are such.
+const KEPT_TEXT: usize = 128 << 10;
 
 /// One line of the diff.
 pub(super) enum Line {
@@ -61,27 +63,31 @@ pub(super) fn lines(
 ) -> Result<Vec<Line>, Refused> {
     let failed = |error: io::Error| Refused::machine("cannot read it for the diff", &error);
     let key = vigo_secret::random_array::<32>()?;
-    state.make_room(LINES * ROOM_PER_LINE / 8)?;
-    let new = new_lines(stream, filled, &key).map_err(failed)?;
+    state.make_room(KEPT_TEXT + SHOWN * WIDTH)?;
+    // Both sides together; where there is less room, fewer lines are laid side by side.
+    let room = vigo_sys::arena::room().saturating_sub(2 * (KEPT_TEXT + SHOWN * WIDTH));
+    let limit = LINES.min(room / ROOM_PER_LINE / 2);
+    let new = new_lines(stream, filled, &key, limit).map_err(failed)?;
     let old = match old {
-        Some(file) => old_lines(file, &key).map_err(failed)?,
+        Some(file) => old_lines(file, &key, limit).map_err(failed)?,
         None => Lines::default(),
     };
-    if new.total > LINES || old.total > LINES {
+    if new.total > limit || old.total > limit {
         let mut lines = vec![Line::RemovedHidden(old.total as u64), Line::Omitted(new.total as u64)];
         lines.retain(|line| !matches!(line, Line::RemovedHidden(0) | Line::Omitted(0)));
         return Ok(lines);
     }
-    state.make_room((new.total + old.total) * ROOM_PER_LINE)?;
     show(&old, &new, content).map_err(failed)
 }
 
-/// The lines of one side. Of more than [`LINES`] only the number is kept.
+/// The lines of one side. Of more than the limit only the number is kept.
 #[derive(Default)]
 struct Lines {
     digests: Vec<u64>,
     texts: Vec<Text>,
     total: usize,
+    limit: usize,
+    kept_text: usize,
 }
 
 /// Where the text of a new line is.
@@ -114,8 +120,8 @@ impl Digesting<'_> {
     }
 }
 
-fn old_lines(file: &OwnedFd, key: &[u8; 32]) -> io::Result<Lines> {
-    let mut lines = Lines::default();
+fn old_lines(file: &OwnedFd, key: &[u8; 32], limit: usize) -> io::Result<Lines> {
+    let mut lines = Lines { limit, ..Lines::default() };
     let mut digesting = Digesting { key, line: None };
     let mut window = SecretBuf::zeroed(WINDOW);
     let mut offset = 0;
@@ -143,10 +149,23 @@ fn old_lines(file: &OwnedFd, key: &[u8; 32]) -> io::Result<Lines> {
 impl Lines {
     fn end(&mut self, digest: u64, text: Option<Text>) {
         self.total += 1;
-        if self.total <= LINES {
-            self.digests.push(digest);
-            self.texts.extend(text);
+        if self.total > self.limit {
+            return;
         }
+        self.digests.push(digest);
+        self.texts.extend(text.map(|text| match text {
+            Text::Secret { text, further } if self.kept_text + text.len() > KEPT_TEXT => {
+                // An empty text is shown as a secret without its name.
+                drop(text);
+                Text::Secret { text: String::new(), further }
+            }
+            Text::Secret { mut text, further } => {
+                text.shrink_to_fit();
+                self.kept_text += text.len();
+                Text::Secret { text, further }
+            }
+            literal @ Text::Literal { .. } => literal,
+        }));
     }
 }
 
@@ -164,8 +183,8 @@ struct Current {
     further: bool,
 }
 
-fn new_lines(mut stream: Stream<'_>, filled: &Filled, key: &[u8; 32]) -> io::Result<Lines> {
-    let mut lines = Lines::default();
+fn new_lines(mut stream: Stream<'_>, filled: &Filled, key: &[u8; 32], limit: usize) -> io::Result<Lines> {
+    let mut lines = Lines { limit, ..Lines::default() };
     let mut digesting = Digesting { key, line: None };
     let mut window = SecretBuf::zeroed(WINDOW);
     let mut current = Current::default();
@@ -310,6 +329,7 @@ impl Shown<'_> {
         }
         let line = match text {
             Text::Literal { .. } => Line::Added(self.read(text)?),
+            Text::Secret { text, .. } if text.is_empty() => Line::AddedSecret("‹secret›".into()),
             Text::Secret { text, .. } => Line::AddedSecret(text.clone()),
         };
         self.lines.push(line);

@@ -79,8 +79,7 @@ pub(super) fn read_value(input: &impl AsFd, exact: bool) -> Result<(SecretBuf, b
     // One byte more than a value may have shows that it has more, and one is for the newline.
     let mut buffer = SecretBuf::zeroed(limits::SECRET_VALUE + 2);
     let mut length = 0;
-    loop {
-        let Some(rest) = buffer.expose_mut().get_mut(length..).filter(|rest| !rest.is_empty()) else { break };
+    while let Some(rest) = buffer.expose_mut().get_mut(length..).filter(|rest| !rest.is_empty()) {
         match rustix::io::read(input, rest) {
             Ok(0) => break,
             Ok(read) => length += read,

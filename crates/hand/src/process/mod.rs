@@ -90,7 +90,7 @@ fn start(arguments: Vec<OsString>) -> Result<std::convert::Infallible, String> {
     let work = move || {
         let sandboxed = sandbox::deny_network();
         let state = State::new(spawner, hardened.warnings, sandboxed);
-        std::process::exit(i32::from(serve(&socket, state)));
+        std::process::exit(i32::from(serve(&socket, state, table::answer)));
     };
     thread::run_protected(stack, Box::new(work)).map_err(|error| format!("no protected thread: {error}"))?;
     thread::park()
@@ -116,8 +116,11 @@ fn arena_options(arguments: &[OsString]) -> Result<arena::Options, String> {
     Ok(options)
 }
 
+/// What answers a frame: [`table::answer`].
+type Answer = fn(&mut State, &[u8], Vec<OwnedFd>) -> Result<Vec<u8>, table::Violation>;
+
 /// Answers until the parent is gone; gives the exit code.
-fn serve(socket: &OwnedFd, mut state: State) -> u8 {
+fn serve(socket: &OwnedFd, mut state: State, answer: Answer) -> u8 {
     let mut panics = 0;
     loop {
         let received = match receive(socket, &mut state) {
@@ -131,9 +134,8 @@ fn serve(socket: &OwnedFd, mut state: State) -> u8 {
             Ok(Received::Over) => return EXIT_PARENT_GONE,
             Err(code) => return code,
         };
-        let answered = catch_unwind(AssertUnwindSafe(|| {
-            table::answer(&mut state, &received.bytes, received.descriptors)
-        }));
+        let answered =
+            catch_unwind(AssertUnwindSafe(|| answer(&mut state, &received.bytes, received.descriptors)));
         let reply = match answered {
             Ok(Ok(reply)) => {
                 panics = 0;
@@ -221,3 +223,6 @@ fn send(socket: &OwnedFd, reply: &[u8]) -> Result<(), vigo_wire::WireError> {
 fn complain(line: &str) {
     let _ = rustix::io::write(rustix::stdio::stderr(), format!("{line}\n").as_bytes());
 }
+
+#[cfg(test)]
+mod tests;

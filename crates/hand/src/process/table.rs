@@ -29,8 +29,11 @@ struct Row {
     roles: Roles,
     largest: usize,
     descriptors: RangeInclusive<usize>,
-    handler: fn(&mut State, &[u8], Vec<OwnedFd>) -> Result<Vec<u8>, Violation>,
+    handler: Handler,
 }
+
+/// Decodes a request, does it, encodes the answer.
+type Handler = fn(&mut State, &[u8], Vec<OwnedFd>) -> Result<Vec<u8>, Violation>;
 
 /// What ends the process: who sends such a frame is not the program that started it, or is out of step.
 pub(super) struct Violation(pub(super) &'static str);

@@ -1,7 +1,7 @@
 //! One file, put in its place.
 
 use super::intents::{Intents, random_name};
-use super::step::step;
+use super::step::{is_without_nameless, step};
 use super::{Durability, Placed, Placement, TargetError};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, fchown, fstat, fsync, ftruncate, linkat, openat,
@@ -233,6 +233,9 @@ impl<'a> Job<'a> {
     #[cfg(target_os = "linux")]
     fn nameless(&self) -> Result<Option<OwnedFd>, TargetError> {
         step("before the candidate");
+        if is_without_nameless() {
+            return Ok(None);
+        }
         let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
         match openat(&self.folder, ".", flags, Mode::RUSR | Mode::WUSR) {
             Ok(candidate) => Ok(Some(candidate)),

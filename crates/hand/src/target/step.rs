@@ -3,8 +3,14 @@
 #[cfg(not(test))]
 pub(super) const fn step(_name: &'static str) {}
 
+/// True if a test wants the way of file systems that have no nameless files.
+#[cfg(not(test))]
+pub(super) const fn is_without_nameless() -> bool {
+    false
+}
+
 #[cfg(test)]
-pub(super) use hook::step;
+pub(super) use hook::{is_without_nameless, step};
 
 #[cfg(test)]
 pub(super) mod hook {
@@ -12,6 +18,8 @@ pub(super) mod hook {
 
     /// Names the step at which the process kills itself, counted from 1.
     pub(crate) const VARIABLE: &str = "VIGO_TEST_KILL_AT_STEP";
+    /// Takes nameless files away.
+    pub(crate) const WITHOUT_NAMELESS: &str = "VIGO_TEST_WITHOUT_NAMELESS";
     static COUNT: AtomicUsize = AtomicUsize::new(0);
 
     pub(crate) fn step(name: &'static str) {
@@ -21,5 +29,9 @@ pub(super) mod hook {
             let own = rustix::process::getpid();
             rustix::process::kill_process(own, rustix::process::Signal::KILL).unwrap();
         }
+    }
+
+    pub(crate) fn is_without_nameless() -> bool {
+        std::env::var_os(WITHOUT_NAMELESS).is_some()
     }
 }

@@ -1,0 +1,62 @@
+//! The hand as a real process: every role's requests, what ends it, and where in memory a value is found.
+//!
+//! Without the usual harness: this program is also the hand, its parent, and the scanner of memory, by its arguments.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::string_slice,
+    clippy::disallowed_types
+)]
+
+mod files;
+mod memory;
+mod parts;
+mod process;
+mod run;
+mod values;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: vigo_sys::ProcessAllocator = vigo_sys::ProcessAllocator;
+
+type Test = (&'static str, fn());
+
+fn main() -> ExitCode {
+    if let Some(code) = vigo_hand::enter() {
+        return code;
+    }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        Some("be-a-parent") => return process::be_a_parent(),
+        Some("scan") => return memory::scan(&arguments[1..]),
+        Some("write-values") => return memory::write_values(&arguments[1..]),
+        _ => {}
+    }
+    let tests: Vec<Test> = [process::TESTS, values::TESTS, files::TESTS, run::TESTS, memory::TESTS].concat();
+    // The flags of the usual harness that cargo and nextest give.
+    if arguments.iter().any(|word| word == "--list") {
+        if !arguments.iter().any(|word| word == "--ignored") {
+            tests.iter().for_each(|(name, _)| println!("{name}: test"));
+        }
+        return ExitCode::SUCCESS;
+    }
+    let exact = arguments.iter().any(|word| word == "--exact");
+    let wanted: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
+    let is_wanted = |name: &str| {
+        wanted.is_empty()
+            || wanted.iter().any(|word| if exact { name == **word } else { name.contains(*word) })
+    };
+    let mut failed = 0;
+    for (name, test) in tests.iter().filter(|(name, _)| is_wanted(name)) {
+        let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
+        println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
+        failed += u32::from(!passed);
+    }
+    println!("{failed} failed");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -60,6 +60,10 @@ pub trait Secrets {
     fn obtain(&mut self, paths: &[SecretPath]) -> Vec<Result<SecretVersion, Failure>>;
     /// The version that is current as far as is known, without fetching a value.
     fn version(&self, path: &SecretPath) -> Option<SecretVersion>;
+    /// True if values are missing only because who has them cannot be reached now. Then, and only then, a file that nobody touched since it was applied is taken as right; a secret that was refused or removed blocks.
+    fn is_away(&self) -> bool {
+        false
+    }
 }
 
 /// Stores that end with the process: for `apply` without a state folder, and for tests.

@@ -171,3 +171,12 @@ fn offline_a_command_that_its_guard_says_is_done_needs_no_secret() {
     world.write("/etc/done", "");
     assert_eq!(outcome(&world.run(), "c:x"), Outcome::Unchanged);
 }
+
+#[test]
+fn a_secret_that_was_taken_away_is_no_matter_of_being_offline() {
+    let mut world = World::new(vec![secret_file("a", "/etc/a", "web/token")]);
+    world.secret("web/token", 1, CANARY);
+    world.run();
+    world.secrets.versions.clear();
+    assert_eq!(outcome(&world.run(), "c:a"), Outcome::Blocked);
+}

@@ -3,6 +3,7 @@
 mod commands;
 mod tree;
 
+use base64::Engine as _;
 pub use commands::{Effect, FakeCommand};
 pub use tree::{Node, NodeKind};
 
@@ -10,7 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tree::Tree;
-use vigo_base::{AbsolutePath, Mode, Piece, Pieces, SecretPath};
+use vigo_base::{AbsolutePath, Filter, Mode, Piece, Pieces, SecretPath};
 use vigo_resource::{
     CommandRequest, Comparison, Context, DiffLine, DiffSign, Entry, EntryKind, Failure, Finished, Group,
     Host, Link, Ownership, Placement, Timestamp, User,
@@ -178,11 +179,7 @@ impl FakeHost {
                     let value = self.secrets.get(&slot.path).ok_or_else(|| {
                         Failure::blocked(format!("the value of secret `{}` is not held", slot.path))
                     })?;
-                    // The names of the filters stand for what they do: here it only matters that each leaves a trace.
-                    let filtered = slot
-                        .filters
-                        .iter()
-                        .fold(value.clone(), |value, filter| format!("{}({value})", filter.name()));
+                    let filtered = slot.filters.iter().fold(value.clone(), filtered);
                     text.push_str(&filtered);
                 }
             }
@@ -216,11 +213,13 @@ impl FakeHost {
 
     fn place(&mut self, placement: &Placement, bytes: String, tainted: bool) -> Result<(), Failure> {
         if let Some(validation) = &placement.validation {
-            let candidate = format!("{}.candidate", placement.path);
-            let text = validation.command_for(&candidate);
             let accepted = self.commands.get(&validation.command).is_none_or(|command| command.exit == 0);
             if !accepted {
-                return Err(Failure::failed(format!("`{text}` does not accept `{}`", placement.path)));
+                let command = &validation.command;
+                return Err(Failure::failed(format!(
+                    "`{command}` refuses the new content of `{}`",
+                    placement.path
+                )));
             }
         }
         let ownership = (placement.ownership.owner.unwrap_or(0), placement.ownership.group.unwrap_or(0));
@@ -229,6 +228,16 @@ impl FakeHost {
             self.tainted.insert(placement.path.clone());
         }
         Ok(())
+    }
+}
+
+/// What the filters that cases use do; the names of the others stand for what they do.
+fn filtered(value: String, filter: &Filter) -> String {
+    match filter {
+        Filter::Base64 => base64::engine::general_purpose::STANDARD.encode(value),
+        Filter::Hex => vigo_base::encode_hex(value.as_bytes()),
+        Filter::Trim => value.trim().to_owned(),
+        other => format!("{}({value})", other.name()),
     }
 }
 

@@ -236,7 +236,7 @@ impl Running<'_, '_> {
 
     /// Without its secret a file is taken as unchanged if nobody touched it since it was applied with the same attributes and versions.
     fn unverified(&self, one: &Rendered, secrets: &SecretState) -> Option<String> {
-        secrets.missing.as_ref()?;
+        secrets.missing.as_ref().filter(|_| self.input.secrets.is_away())?;
         let record = secrets.record.as_ref().filter(|record| Some(record.attributes) == one.digest)?;
         let current = |path: &SecretPath, applied: SecretVersion| {
             self.input.secrets.version(path).is_none_or(|version| version == applied)

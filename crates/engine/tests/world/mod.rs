@@ -62,6 +62,9 @@ impl Secrets for Vault {
     fn version(&self, path: &SecretPath) -> Option<SecretVersion> {
         self.versions.get(path).map(|version| SecretVersion(*version))
     }
+    fn is_away(&self) -> bool {
+        self.away
+    }
 }
 
 pub fn path(text: &str) -> AbsolutePath {

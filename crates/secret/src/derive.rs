@@ -27,12 +27,14 @@ pub enum WrapLabel {
     SessionKey,
     /// The private key of the server's TLS certificate.
     TlsKey,
+    /// The key that was derived from an enrolment token's secret.
+    TokenKey,
 }
 
 impl WrapLabel {
     /// Every label.
-    pub const ALL: [Self; 5] =
-        [Self::AnchorKey, Self::BundleKey, Self::EntryKey, Self::SessionKey, Self::TlsKey];
+    pub const ALL: [Self; 6] =
+        [Self::AnchorKey, Self::BundleKey, Self::EntryKey, Self::SessionKey, Self::TlsKey, Self::TokenKey];
 
     /// Its name; never reused for anything else.
     #[must_use]
@@ -43,6 +45,7 @@ impl WrapLabel {
             Self::EntryKey => "entry-key",
             Self::SessionKey => "session-key",
             Self::TlsKey => "tls-key",
+            Self::TokenKey => "token-key",
         }
     }
 

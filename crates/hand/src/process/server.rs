@@ -162,7 +162,7 @@ pub(super) fn unwrap(
 /// The labels of what the server itself uses. Those of the hand's own keys are refused: they never leave it.
 fn outer_label(name: &str) -> Result<WrapLabel, Refused> {
     match WrapLabel::by_name(name) {
-        Some(label @ (WrapLabel::SessionKey | WrapLabel::TlsKey)) => Ok(label),
+        Some(label @ (WrapLabel::SessionKey | WrapLabel::TlsKey | WrapLabel::TokenKey)) => Ok(label),
         _ => Err(Refused::bug("cannot wrap or unwrap for that purpose")),
     }
 }

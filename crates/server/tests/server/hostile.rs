@@ -55,6 +55,8 @@ async fn the_certificate_of_one_envoy_opens_no_session_of_another() {
     assert_eq!(as_itself.unwrap_err().code(), Code::FailedPrecondition);
     let handshake = one.outer.exchange(&[9; 16], &one_id, other.first_message()).await;
     assert_eq!(handshake.unwrap_err().code(), Code::PermissionDenied);
+    // What was withheld costs a new session, no more.
+    other.forget_session();
     other.check_in().await;
 }
 
@@ -113,7 +115,9 @@ async fn a_certificate_of_another_authority_is_no_certificate() {
     let stranger = Envoy::enrolled(&other, "web-1").await;
     let mut outer = Outer::new(&server, Some(stranger.certificate.clone()));
     let refused = outer.exchange(&[1; 16], stranger.id().as_bytes(), stranger.first_message()).await;
-    assert_eq!(refused.unwrap_err().code(), Code::Unavailable, "the handshake of TLS already fails");
+    // No answer of ours: the handshake of TLS already fails, and the library has several words for that.
+    let code = refused.unwrap_err().code();
+    assert!(matches!(code, Code::Unavailable | Code::Cancelled | Code::Unknown), "{code}");
 }
 
 #[tokio::test]

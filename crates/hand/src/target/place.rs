@@ -1,17 +1,21 @@
 //! One file, put in its place.
 
 use super::intents::{Intents, random_name};
-use super::step::{is_without_nameless, step};
+#[cfg(target_os = "linux")]
+use super::step::is_without_nameless;
+use super::step::step;
 use super::{Durability, Placed, Placement, TargetError};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, fchown, fstat, fsync, ftruncate, linkat, openat,
-    renameat, statat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, Stat, fchmod, fchown, fstat, fsync, ftruncate, linkat, openat, renameat,
+    statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd as _;
+use std::os::fd::OwnedFd;
 use vigo_base::AbsolutePath;
 
 /// Starts the name of a candidate beside its target.
@@ -342,7 +346,7 @@ pub(crate) fn placed(stat: &Stat) -> Placed {
 #[cfg(target_os = "linux")]
 fn link(file: &OwnedFd, folder: &OwnedFd, name: &str) -> Result<(), Errno> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    match linkat(CWD, &path, folder, name, AtFlags::SYMLINK_FOLLOW) {
+    match linkat(rustix::fs::CWD, &path, folder, name, AtFlags::SYMLINK_FOLLOW) {
         Err(Errno::NOENT) => linkat(file, "", folder, name, AtFlags::EMPTY_PATH),
         done => done,
     }

@@ -4,7 +4,7 @@
 pub(super) const fn step(_name: &'static str) {}
 
 /// True if a test wants the way of file systems that have no nameless files.
-#[cfg(not(test))]
+#[cfg(all(not(test), target_os = "linux"))]
 pub(super) const fn is_without_nameless() -> bool {
     false
 }

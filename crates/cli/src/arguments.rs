@@ -179,8 +179,15 @@ pub enum Config {
     },
     /// Check a stacks folder; errors end with 5
     Validate {
-        /// The stacks folder
-        dir: PathBuf,
+        /// The folder; the server checks it
+        #[arg(required_unless_present = "stacks", conflicts_with = "stacks", value_name = "DIR")]
+        dir: Option<PathBuf>,
+        /// Check this folder here, without a server
+        #[arg(long, value_name = "DIR")]
+        stacks: Option<PathBuf>,
+        /// With `--stacks`: take the names of secrets from this vault, and say which are missing
+        #[arg(long, requires = "stacks", conflicts_with = "dir", value_name = "DIR")]
+        vault: Option<PathBuf>,
     },
     /// Show what publishing a folder would change; changes end with 3
     Plan {
@@ -421,6 +428,8 @@ mod tests {
             "secrets rotate a --length 65537",
             "envoys list --limit 0",
             "config validate",
+            "config validate a --stacks b",
+            "config validate a --vault v",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

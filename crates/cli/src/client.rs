@@ -80,7 +80,7 @@ impl Ask {
     /// Looks at `path` (below `/api/v1`, with its query).
     #[must_use]
     pub fn get(path: impl Into<String>) -> Self {
-        Self { method: Method::GET, path: path.into(), body: None, repeatable: true, answer_limit: ANSWER }
+        Self { method: Method::GET, path: path.into(), body: None, repeatable: true }
     }
 
     /// Does something, with a body.
@@ -194,8 +194,7 @@ impl Client {
             None => wire::connect(&self.address, &self.trust, self.patience.connect).await?,
         };
         let (connection, answer) =
-            wire::exchange(&self.address, connection, request, self.patience.answer, ANSWER)
-                .await?;
+            wire::exchange(&self.address, connection, request, self.patience.answer, ANSWER).await?;
         self.connection = Some(connection);
         read(&self.address, &answer)
     }

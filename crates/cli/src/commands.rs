@@ -5,6 +5,7 @@ mod completions;
 mod config;
 mod envoys;
 mod first;
+mod offline;
 mod runs;
 mod secrets;
 mod status;
@@ -28,7 +29,7 @@ pub fn run(arguments: &Arguments, warnings: &[String]) -> Result<Exit, CliError>
             Some(vault) => vault::run(global, vault, &secrets.command, warnings),
             None => secrets::run(&mut Session::open(global)?, &secrets.command, warnings),
         },
-        Command::Config { command } => config::run(global, command),
+        Command::Config { command } => config::run(global, command, warnings),
         Command::Token { command } => token::run(&mut Session::open(global)?, command),
         Command::Envoys { command } => envoys::run(&mut Session::open(global)?, command),
         Command::Runs { command } => runs::run(&mut Session::open(global)?, command),

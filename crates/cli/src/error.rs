@@ -89,14 +89,9 @@ pub enum CliError {
     /// The server says no.
     #[error("{}", .0.detail)]
     Refused(Box<Problem>),
-    /// Something about the stacks folder.
-    #[error("cannot take `{path}` into the tree: {why}")]
-    Tree {
-        /// The file or folder.
-        path: String,
-        /// Why not.
-        why: String,
-    },
+    /// The stacks folder.
+    #[error(transparent)]
+    Stacks(vigo_host::StacksError),
     /// The person at the terminal said no.
     #[error("not done: the answer was no")]
     Declined,
@@ -133,7 +128,7 @@ impl CliError {
     pub const fn blame(&self) -> Blame {
         match self {
             Self::Usage { .. } | Self::Declined => Blame::Operator,
-            Self::Tree { .. } => Blame::Author,
+            Self::Stacks(_) => Blame::Author,
             Self::Untrusted { .. } | Self::EntryKey { .. } => Blame::Permission,
             Self::Unreachable { .. }
             | Self::Tls { .. }

@@ -16,7 +16,7 @@ pub enum VaultError {
         path: PathBuf,
     },
     /// The folder holds something else.
-    #[error("cannot open the vault `{}`: the folder holds something else ({found})", path.display())]
+    #[error("cannot open the vault `{}`: the folder holds something else ({found}); name an empty folder or one that does not exist yet", path.display())]
     Foreign {
         /// The folder.
         path: PathBuf,

@@ -94,10 +94,13 @@ impl Folder {
     /// Refuses folders that others may look into or write to.
     pub(crate) fn check_modes(&self) -> Result<(), VaultError> {
         for path in [self.root.clone(), self.root.join("keys")] {
-            let metadata = fs::symlink_metadata(&path).map_err(|source| failed("read", &path, source))?;
-            if !metadata.is_dir() {
-                return Err(VaultError::Foreign { path: self.root.clone(), found: "`keys` is no folder" });
-            }
+            let metadata = match fs::symlink_metadata(&path) {
+                Ok(metadata) if metadata.is_dir() => metadata,
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed("read", &path, error));
+                }
+                _ => return Err(VaultError::Foreign { path: self.root.clone(), found: "it has no `keys`" }),
+            };
             let mode = metadata.permissions().mode() & 0o7777;
             if mode & 0o077 != 0 {
                 return Err(VaultError::Exposed { path, mode });

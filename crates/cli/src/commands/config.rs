@@ -21,10 +21,14 @@ const PUBLISHES: &[Column] = &[
     ("dirty", "/git/dirty"),
 ];
 
-pub fn run(global: &Global, command: &Config) -> Result<Exit, CliError> {
+pub fn run(global: &Global, command: &Config, warnings: &[String]) -> Result<Exit, CliError> {
     match command {
         Config::Init { dir } => first::make(Output::standard(global.json), dir),
-        Config::Validate { dir } => validate(global, dir),
+        Config::Validate { dir: Some(dir), .. } => validate(global, dir),
+        Config::Validate { stacks, vault, .. } => {
+            let stacks = stacks.as_deref().ok_or(CliError::Bug("the command line has no folder"))?;
+            super::offline::validate(Output::standard(global.json), stacks, vault.as_deref(), warnings)
+        }
         Config::Plan { dir } => plan(global, dir),
         Config::Publish { dir, message, base, yes } => {
             let mut session = open(global)?;

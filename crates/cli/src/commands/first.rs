@@ -39,3 +39,23 @@ pub fn make(output: Output, dir: &Path) -> Result<Exit, CliError> {
     })?;
     Ok(Exit::Success)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree;
+
+    #[test]
+    fn what_is_made_is_right_as_it_stands() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = place.path().join("stacks");
+        for (path, text) in FILES {
+            fs::create_dir_all(dir.join(path).parent().unwrap()).unwrap();
+            fs::write(dir.join(path), text).unwrap();
+        }
+        let tree = tree::read(&dir).unwrap();
+        assert_eq!(tree.len(), FILES.len());
+        let report = super::super::offline::checked(&tree, None);
+        assert!(report.diagnostics.is_empty(), "{:?}", report.diagnostics);
+    }
+}

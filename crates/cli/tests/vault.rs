@@ -1,0 +1,292 @@
+//! `vigocli secrets --vault DIR` with a real hand: what is stored, what is told apart, what a crash leaves.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_types,
+    missing_docs
+)]
+
+use serde_json::Value;
+use std::fs::{self, Permissions};
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+const VALUE: &str = "canary-7c3e9a1d5f2b8640";
+
+struct Place {
+    folder: TempDir,
+}
+
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn vault(&self) -> PathBuf {
+        self.folder.path().join("vault")
+    }
+
+    fn secrets(&self, arguments: &[&str], input: &str) -> Ran {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_vigocli"))
+            .args(["secrets", "--vault", self.vault().to_str().unwrap()])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Whoever does not read it has closed it.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        Ran {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn set(&self, path: &str, value: &str) {
+        let ran = self.secrets(&["set", path], value);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    }
+
+    fn get(&self, path: &str) -> Ran {
+        self.secrets(&["get", path, "--stdout"], "")
+    }
+
+    /// Every file of the vault with its bytes.
+    fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut files = Vec::new();
+        walk(&self.vault(), &mut files);
+        files
+    }
+}
+
+fn walk(folder: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.path().is_dir() {
+            walk(&entry.path(), files);
+        } else {
+            files.push((entry.path(), fs::read(entry.path()).unwrap()));
+        }
+    }
+}
+
+#[test]
+fn a_vault_is_made_by_the_first_secret_and_gives_it_back() {
+    let place = Place::new();
+    let ran = place.secrets(&["set", "web/upstream-token"], VALUE);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "set web/upstream-token v1\n"), "{}", ran.err);
+    assert_eq!(place.get("web/upstream-token").out, VALUE);
+    place.set("web/upstream-token", "another one");
+    assert_eq!(place.get("web/upstream-token").out, "another one");
+    let list: Value = serde_json::from_str(&place.secrets(&["list", "--json"], "").out).unwrap();
+    assert_eq!((&list["format"], &list["items"][0]["version"]), (&1.into(), &2.into()));
+    let history = place.secrets(&["history", "web/upstream-token"], "").out;
+    assert!(history.contains("current") && history.contains("kept"), "{history}");
+}
+
+#[test]
+fn no_file_of_a_vault_holds_a_value_and_all_are_the_owners_alone() {
+    let place = Place::new();
+    place.set("web/upstream-token", VALUE);
+    let files = place.files();
+    assert!(files.len() >= 5, "{files:?}");
+    let holds = |bytes: &[u8]| bytes.windows(16).any(|window| window == &VALUE.as_bytes()[..16]);
+    assert!(holds(VALUE.as_bytes()), "the search must be able to find");
+    for (path, bytes) in files {
+        assert!(!holds(&bytes), "{path:?}");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600, "{path:?}");
+    }
+    for folder in [place.vault(), place.vault().join("keys"), place.vault().join("secrets/web")] {
+        assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o7777, 0o700);
+    }
+}
+
+#[test]
+fn a_rotated_value_is_of_the_length_and_letters_asked_for() {
+    let place = Place::new();
+    place.set("a", VALUE);
+    let ran = place.secrets(&["rotate", "a", "--length", "40", "--alphabet", "xyz"], "");
+    assert_eq!((ran.code, ran.out.as_str()), (0, "rotated a v2\n"), "{}", ran.err);
+    let value = place.get("a").out;
+    assert_eq!(value.len(), 40);
+    assert!(value.bytes().all(|byte| b"xyz".contains(&byte)));
+}
+
+#[test]
+fn a_removed_secret_is_gone_with_its_records_and_its_numbers_are_not_used_again() {
+    let place = Place::new();
+    place.set("a", VALUE);
+    place.set("b", VALUE);
+    assert_eq!(place.secrets(&["rm", "a"], "").out, "removed a\n");
+    assert!(!place.vault().join("secrets/a").exists());
+    assert_eq!(place.get("a").code, 2);
+    assert_eq!(place.secrets(&["rm", "a"], "").code, 2);
+    assert_eq!(place.secrets(&["set", "a"], VALUE).out, "set a v2\n");
+    assert_eq!(place.get("b").out, VALUE);
+}
+
+#[test]
+fn what_is_not_there_is_said_and_nothing_is_made() {
+    let place = Place::new();
+    for command in [&["list"][..], &["rm", "a"], &["rotate", "a"], &["get", "a", "--stdout"]] {
+        let ran = place.secrets(command, "");
+        assert_eq!(ran.code, 2, "{command:?}");
+        assert!(ran.err.contains("there is none"), "{}", ran.err);
+        assert!(!place.vault().exists(), "{command:?}");
+    }
+    fs::create_dir(place.vault()).unwrap();
+    fs::set_permissions(place.vault(), Permissions::from_mode(0o700)).unwrap();
+    fs::write(place.vault().join("letter"), "dear").unwrap();
+    assert_eq!(place.secrets(&["set", "a"], VALUE).code, 2, "another folder is no vault");
+    assert_eq!(fs::read_dir(place.vault()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_refused_value_leaves_the_vault_as_it_was() {
+    let place = Place::new();
+    place.set("a", VALUE);
+    let before = place.files();
+    for wrong in ["", "\n", &"x".repeat((64 << 10) + 1)] {
+        assert_eq!(place.secrets(&["set", "a"], wrong).code, 2);
+    }
+    let names = |files: &[(PathBuf, Vec<u8>)]| files.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&before).len(), names(&place.files()).len());
+    assert_eq!(place.get("a").out, VALUE);
+}
+
+#[test]
+fn an_edited_vault_does_not_open() {
+    let place = Place::new();
+    place.set("a", VALUE);
+    place.set("b", "other");
+    let record = |path: &str| place.vault().join("secrets").join(path).join("@1.sealed");
+    let edits: [(&str, PathBuf); 4] = [
+        ("manifest", place.vault().join("manifest")),
+        ("witness", place.vault().join("keys/witness")),
+        ("record", record("a")),
+        ("master key", place.vault().join("keys/master.key")),
+    ];
+    for (name, path) in edits {
+        let good = fs::read(&path).unwrap();
+        let mut bad = good.clone();
+        let at = bad.len() / 2;
+        bad[at] = if bad[at] == b'1' { b'2' } else { b'1' };
+        fs::write(&path, &bad).unwrap();
+        let ran = place.get("a");
+        assert_ne!(ran.code, 0, "{name}");
+        assert_eq!(ran.out, "", "{name}");
+        fs::write(&path, &good).unwrap();
+        assert_eq!(place.get("a").out, VALUE, "{name} was put back");
+    }
+    // A record in another's place.
+    let (one, other) = (fs::read(record("a")).unwrap(), fs::read(record("b")).unwrap());
+    fs::write(record("a"), &other).unwrap();
+    assert!(place.get("a").err.contains("is not the record that was stored"));
+    fs::write(record("a"), one).unwrap();
+    fs::remove_file(place.vault().join("manifest")).unwrap();
+    assert_ne!(place.get("a").code, 0);
+    assert_ne!(place.secrets(&["set", "c"], "x").code, 0, "a lost manifest is not taken for an empty vault");
+    assert!(record("a").exists());
+}
+
+#[test]
+fn an_older_copy_of_the_records_is_a_rollback() {
+    let place = Place::new();
+    place.set("a", "first");
+    let manifest = place.vault().join("manifest");
+    let old = fs::read(&manifest).unwrap();
+    place.set("a", VALUE);
+    place.set("a", "third");
+    fs::write(&manifest, old).unwrap();
+    let ran = place.get("a");
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert!(ran.err.contains("older copy was put back"), "{}", ran.err);
+}
+
+#[test]
+fn what_a_crash_leaves_is_finished_or_cleared_away() {
+    let place = Place::new();
+    place.set("a", "first");
+    let witness = place.vault().join("keys/witness");
+    let before = fs::read(&witness).unwrap();
+    place.set("a", VALUE);
+    // Between the manifest and its witness.
+    fs::write(&witness, before).unwrap();
+    assert_eq!(place.get("a").out, VALUE, "to read it, nothing has to be finished");
+    // Between a record and the manifest that would name it.
+    let stray = place.vault().join("secrets/a/@3.sealed");
+    fs::write(&stray, "interrupted").unwrap();
+    fs::write(place.vault().join("secrets/a/.vigo-0011"), "candidate").unwrap();
+    let ran = place.secrets(&["set", "a"], "third");
+    assert_eq!((ran.code, ran.out.as_str()), (0, "set a v3\n"), "{}", ran.err);
+    assert_eq!(place.get("a").out, "third");
+    assert!(place.files().iter().all(|(path, _)| !path.to_string_lossy().contains(".vigo-")));
+}
+
+#[test]
+fn a_vault_that_others_may_read_is_refused_with_the_command() {
+    let place = Place::new();
+    place.set("a", VALUE);
+    for path in [place.vault(), place.vault().join("keys"), place.vault().join("manifest")] {
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        fs::set_permissions(&path, Permissions::from_mode(mode | 0o044)).unwrap();
+        let ran = place.get("a");
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{path:?}");
+        assert!(ran.err.contains("chmod"), "{}", ran.err);
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+    }
+    assert_eq!(place.get("a").out, VALUE);
+}
+
+#[test]
+fn many_at_once_lose_nothing() {
+    let place = Place::new();
+    place.set("seed", VALUE);
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            let place = &place;
+            scope.spawn(move || place.set(&format!("many/s{number}"), VALUE));
+        }
+    });
+    let list: Value = serde_json::from_str(&place.secrets(&["list", "many/", "--json"], "").out).unwrap();
+    assert_eq!(list["items"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn a_missing_secret_is_found_by_the_offline_check() {
+    let place = Place::new();
+    place.set("web/token", VALUE);
+    let stacks = place.folder.path().join("stacks");
+    fs::create_dir_all(stacks.join("configcrates")).unwrap();
+    fs::write(stacks.join("envoys.vgo"), "envoys:\n  - match: \"*\"\n    configcrates: [site]\n").unwrap();
+    let crate_with = |secret: &str| {
+        format!(
+            "configcrate: site\nresources:\n  - type: file\n    target_path: /tmp/vigo-none\n    content: \"secret:{secret}\"\n"
+        )
+    };
+    for (secret, code) in [("web/token", 0), ("web/missing", 5)] {
+        fs::write(stacks.join("configcrates/site.vgo"), crate_with(secret)).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_vigocli"))
+            .args(["config", "validate", "--stacks", stacks.to_str().unwrap()])
+            .args(["--vault", place.vault().to_str().unwrap()])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{err}");
+        assert_eq!(err.contains("web/missing"), code == 5, "{err}");
+    }
+}

@@ -26,6 +26,9 @@
 //! | `NewRun` | node | values that nobody used since may be dropped for room |
 //! | `Compare` | node | compares a target with a content; a diff that shows policy text only |
 //! | `Write` | node | puts a content in its place |
+//! | `Stage` | node | makes a candidate beside its place, for a command to look at |
+//! | `Commit` | node | puts it in its place |
+//! | `Discard` | node | throws it away |
 //! | `Run` | node | runs a command that gets secrets |
 //! | `Scrub` | node | replaces every form of every value in some bytes |
 //! | `ReadAndSeal` | operator | reads a value and seals it to the server's entry key |

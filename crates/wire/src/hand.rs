@@ -96,6 +96,12 @@ asks! {
     Unwrap = 27,
     /// [`Labelled`] -> [`Bytes`], 32 of them.
     Mac = 28,
+    /// [`Write`] and the content's descriptor -> [`File`], the candidate.
+    Stage = 29,
+    /// [`Nothing`] -> [`Stamp`].
+    Commit = 30,
+    /// [`Nothing`] -> [`Nothing`].
+    Discard = 31,
 }
 
 /// Who started the hand, and so what it may be asked.

@@ -1,10 +1,12 @@
 //! Between the types of callers and the messages of the pipe.
 
 use crate::HandError;
+use crate::target::{Durability, Placement};
 use crate::types::{
     Binding, Command, Comparison, DiffLine, End, Finished, HandStatus, Output, Placed, ReadNote, SealedItem,
     VaultRecord,
 };
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use vigo_base::{Piece, Pieces, Sealed, SecretPath, SecretVersion, Slot};
 use vigo_sys::arena;
@@ -97,6 +99,25 @@ fn diff_line(line: wire::DiffLine) -> DiffLine {
         wire::DiffKind::RemovedHidden => DiffLine::RemovedHidden(line.count),
         wire::DiffKind::Omitted => DiffLine::Omitted(line.count),
     }
+}
+
+/// The request for a file, and the descriptor of its content.
+pub(super) fn write(
+    placement: &Placement,
+    pieces: &Pieces,
+    resource: &str,
+) -> Result<(wire::Write, OwnedFd), HandError> {
+    let (content, file) = crate::content::send(pieces, resource)?;
+    let request = wire::Write {
+        target: placement.path.to_string(),
+        mode: placement.mode.bits(),
+        owner: placement.owner,
+        group: placement.group,
+        in_place: placement.in_place,
+        later: placement.durability == Durability::Later,
+        content,
+    };
+    Ok((request, file))
 }
 
 /// The request for a command; its standard input is added by the caller, who has the descriptor.

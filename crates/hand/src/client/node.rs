@@ -7,7 +7,7 @@ use crate::target::Placement;
 use crate::types::{Binding, Command, Comparison, Finished, Placed, SealedItem, VaultRecord};
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vigo_base::{AbsolutePath, Pieces, SecretPath, SecretVersion, limits};
 use vigo_secret::SecretBuf;
@@ -126,18 +126,42 @@ impl Hand {
         pieces: &Pieces,
         resource: &str,
     ) -> Result<Placed, HandError> {
-        let (content, file) = content::send(pieces, resource)?;
-        let request = wire::Write {
-            target: placement.path.to_string(),
-            mode: placement.mode.bits(),
-            owner: placement.owner,
-            group: placement.group,
-            in_place: placement.in_place,
-            later: placement.durability == crate::target::Durability::Later,
-            content,
-        };
+        let (request, file) = message::write(placement, pieces, resource)?;
         let stamp: wire::Stamp = self.ask_with(Ask::Write, &request, &[file.as_fd()], Some(ORDINARY))?;
         Ok(message::placed(&stamp))
+    }
+
+    /// Makes the candidate for a place and lets it stand beside it (same mode, named by an intent), for a command to look at: `validate`.
+    /// Gives its path. One at a time; [`Hand::commit`] or [`Hand::discard`] comes next. What the command says of it is to be dropped.
+    ///
+    /// # Errors
+    /// As [`Hand::write`]; `Author` when the target is to be written in place.
+    pub fn stage(
+        &mut self,
+        placement: &Placement,
+        pieces: &Pieces,
+        resource: &str,
+    ) -> Result<PathBuf, HandError> {
+        let (request, file) = message::write(placement, pieces, resource)?;
+        let staged: wire::File = self.ask_with(Ask::Stage, &request, &[file.as_fd()], Some(ORDINARY))?;
+        Ok(staged.path.into())
+    }
+
+    /// Puts the candidate in its place.
+    ///
+    /// # Errors
+    /// As [`Hand::write`]; then the candidate is gone.
+    pub fn commit(&mut self) -> Result<Placed, HandError> {
+        let stamp: wire::Stamp = self.ask(Ask::Commit, &Nothing {})?;
+        Ok(message::placed(&stamp))
+    }
+
+    /// Throws the candidate away.
+    ///
+    /// # Errors
+    /// `Machine` when it cannot be removed; the next start tries again.
+    pub fn discard(&mut self) -> Result<(), HandError> {
+        self.ask(Ask::Discard, &Nothing {}).map(|Nothing {}| ())
     }
 
     /// Runs a command that gets secrets, and waits for its end.

@@ -4,7 +4,7 @@ use super::diff::{self, Line};
 use super::filled::{Chunk, Filled, Stream};
 use super::refused::Refused;
 use super::state::State;
-use crate::target::{self, Durability, Placed, Placement};
+use crate::target::{self, Durability, Intents, Placed, Placement};
 use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
@@ -49,11 +49,55 @@ pub(super) fn write(
     request: wire::Write,
     descriptors: Vec<OwnedFd>,
 ) -> Result<wire::Stamp, Refused> {
+    let placed = with_content(state, request, &descriptors, |intents, placement, content| {
+        target::place(intents, placement, content)
+    })?;
+    Ok(stamp(&placed))
+}
+
+pub(super) fn stage(
+    state: &mut State,
+    request: wire::Write,
+    descriptors: Vec<OwnedFd>,
+) -> Result<wire::File, Refused> {
+    if state.staged.is_some() {
+        return Err(Refused::bug("cannot make a second candidate before the first one is dealt with"));
+    }
+    let staged = with_content(state, request, &descriptors, |intents, placement, content| {
+        target::stage(intents, placement, content)
+    })?;
+    let path = staged.path().to_string_lossy().into_owned();
+    state.staged = Some(staged);
+    Ok(wire::File { path })
+}
+
+pub(super) fn commit(state: &mut State, _: wire::Nothing, _: Vec<OwnedFd>) -> Result<wire::Stamp, Refused> {
+    Ok(stamp(&take_staged(state)?.commit(state.intents()?)?))
+}
+
+pub(super) fn discard(
+    state: &mut State,
+    _: wire::Nothing,
+    _: Vec<OwnedFd>,
+) -> Result<wire::Nothing, Refused> {
+    take_staged(state)?.discard(state.intents()?)?;
+    Ok(wire::Nothing {})
+}
+
+fn take_staged(state: &mut State) -> Result<target::Staged, Refused> {
+    state.staged.take().ok_or_else(|| Refused::bug("cannot deal with a candidate that there is not"))
+}
+
+/// Fills the slots of a request and hands its content, piece by piece, to who puts it into a file.
+fn with_content<T>(
+    state: &mut State,
+    request: wire::Write,
+    descriptors: &[OwnedFd],
+    put: impl FnOnce(&Intents, &Placement, &mut target::Content<'_>) -> Result<T, target::TargetError>,
+) -> Result<T, Refused> {
     state.make_room(4 * WINDOW)?;
-    let content = content_of(&descriptors)?;
+    let content = content_of(descriptors)?;
     let filled = Filled::new(state, &request.content.slots, &request.content.resource)?;
-    let intents = state.intents.as_ref();
-    let intents = intents.ok_or_else(|| Refused::bug("cannot write a file without a folder of intents"))?;
     let placement = Placement {
         path: parse_target(&request.target)?,
         mode: vigo_base::Mode::from_bits(request.mode),
@@ -63,7 +107,7 @@ pub(super) fn write(
         durability: if request.later { Durability::Later } else { Durability::Each },
     };
     let mut window = SecretBuf::zeroed(WINDOW);
-    let placed = target::place(intents, &placement, &mut |out| {
+    Ok(put(state.intents()?, &placement, &mut |out| {
         let mut stream = Stream::new(content, request.content.size, &filled);
         loop {
             let length = match stream.next(window.expose_mut())? {
@@ -72,8 +116,7 @@ pub(super) fn write(
             };
             out.write_all(window.expose().get(..length).unwrap_or_default())?;
         }
-    })?;
-    Ok(stamp(&placed))
+    })?)
 }
 
 const fn stamp(placed: &Placed) -> wire::Stamp {

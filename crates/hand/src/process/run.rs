@@ -151,6 +151,8 @@ struct Running<'a> {
     child: Child,
     stdin: Option<(OwnedFd, Stream<'a>)>,
     window: SecretBuf,
+    /// Beside the window for input, which may hold what is still to be written.
+    output_window: SecretBuf,
     /// What of the window is still to be written: from, to.
     unsent: (usize, usize),
     outputs: [Output<'a>; 2],
@@ -211,8 +213,9 @@ impl<'a> Running<'a> {
             .spawn(&spec)
             .map_err(|error| Refused::machine(format!("cannot start `{}`", request.program), &error))?;
         let output = |pipe| Output { pipe: Some(pipe), bytes: 0, keep: None };
-        let (window, outputs) = (SecretBuf::zeroed(WINDOW), [output(stdout), output(stderr)]);
-        Ok(Self { child, stdin, window, unsent: (0, 0), outputs })
+        let outputs = [output(stdout), output(stderr)];
+        let (window, output_window) = (SecretBuf::zeroed(WINDOW), SecretBuf::zeroed(WINDOW));
+        Ok(Self { child, stdin, window, output_window, unsent: (0, 0), outputs })
     }
 
     /// Keep the output, scrubbed.
@@ -290,12 +293,9 @@ impl<'a> Running<'a> {
 
     /// Moves what can be moved now; true if something was.
     fn pump(&mut self) -> std::io::Result<bool> {
-        let fed = self.feed()?;
-        // The window may hold input that is still to be written; output gets one of its own.
-        let mut window = SecretBuf::zeroed(WINDOW);
-        let mut moved = fed;
+        let mut moved = self.feed()?;
         for output in &mut self.outputs {
-            moved |= output.read(&mut window)?;
+            moved |= output.read(&mut self.output_window)?;
         }
         Ok(moved)
     }

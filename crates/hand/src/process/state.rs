@@ -1,7 +1,7 @@
 //! What the process holds between two requests.
 
 use super::refused::Refused;
-use crate::target::Intents;
+use crate::target::{Intents, Staged};
 use ed25519_dalek::SigningKey;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) one_time: Option<KeyPair>,
     /// Where files are announced before they are placed.
     pub(super) intents: Option<Intents>,
+    /// A candidate that somebody looks at.
+    pub(super) staged: Option<Staged>,
     /// Seed of the salts, and the envoy that is bound in.
     pub(super) salt: Option<(zeroize::Zeroizing<[u8; 32]>, Vec<u8>)>,
     /// Of the unlocked vault.
@@ -61,6 +63,7 @@ impl State {
             values: BTreeMap::new(),
             one_time: None,
             intents: None,
+            staged: None,
             salt: None,
             master: None,
             anchor: None,
@@ -104,6 +107,11 @@ impl State {
             "cannot do this in protected memory: it needs {need} bytes and {free} are free; raise `arena_max`, or RLIMIT_MEMLOCK"
         );
         Err(Refused::new(FailureCode::Room, text))
+    }
+
+    /// The folder of intents.
+    pub(super) fn intents(&self) -> Result<&Intents, Refused> {
+        self.intents.as_ref().ok_or_else(|| Refused::bug("cannot write a file without a folder of intents"))
     }
 
     /// The master key.

@@ -35,9 +35,8 @@ pub struct Recovered {
     pub problems: Vec<TargetError>,
 }
 
-/// An intent that was written down. Dropping it leaves it there: only [`Intent::done`] strikes it out.
-pub(super) struct Intent<'a> {
-    intents: &'a Intents,
+/// An intent that was written down. Dropping it leaves it there: only [`Intents::strike_out`] removes it.
+pub(super) struct Intent {
     hex: String,
 }
 
@@ -113,7 +112,7 @@ impl Intents {
         name: &str,
         identity: Option<(u64, u64)>,
         durable: bool,
-    ) -> Result<Intent<'_>, TargetError> {
+    ) -> Result<Intent, TargetError> {
         let hex = random_name()?;
         let (device, inode) = identity.unwrap_or_default();
         let mut text = format!("{MAGIC}\0{device}\0{inode}\0{name}\0").into_bytes();
@@ -121,14 +120,23 @@ impl Intents {
         text.extend_from_slice(b"\0");
         text.extend_from_slice(END.as_bytes());
         let written = self.write(&hex, &text, durable);
-        let intent = Intent { intents: self, hex };
+        let intent = Intent { hex };
         match written {
             Ok(()) => Ok(intent),
             Err(errno) => {
-                let _ = intent.done();
+                let _ = self.strike_out(intent);
                 Err(TargetError::Intent { action: "write a file", source: errno.into() })
             }
         }
+    }
+
+    /// The name that was written down does not exist any more.
+    pub(super) fn strike_out(&self, intent: Intent) -> Result<(), TargetError> {
+        step("before the intent is struck out");
+        let failed = |errno: Errno| TargetError::Intent { action: "remove a file", source: errno.into() };
+        unlinkat(&self.folder, intent.hex, AtFlags::empty()).map_err(failed)?;
+        step("intent struck out");
+        Ok(())
     }
 
     fn write(&self, hex: &str, mut text: &[u8], durable: bool) -> Result<(), Errno> {
@@ -146,17 +154,6 @@ impl Intents {
             fsync(&self.folder)?;
         }
         step("intent on disk");
-        Ok(())
-    }
-}
-
-impl Intent<'_> {
-    /// The name that was written down does not exist any more: strikes the intent out.
-    pub(super) fn done(self) -> Result<(), TargetError> {
-        step("before the intent is struck out");
-        let failed = |errno: Errno| TargetError::Intent { action: "remove a file", source: errno.into() };
-        unlinkat(&self.intents.folder, &self.hex, AtFlags::empty()).map_err(failed)?;
-        step("intent struck out");
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ mod tests;
 pub use crate::types::Placed;
 pub use intents::{Intents, Recovered};
 pub(crate) use place::placed as stamp_of;
-pub use place::{create, place};
+pub use place::{Content, Staged, create, place, stage};
 
 use std::io;
 use vigo_base::{AbsolutePath, Blame, Mode};
@@ -81,6 +81,9 @@ pub enum TargetError {
         "cannot replace `{0}`: it is bind-mounted; write `in_place: true` to change the file that is mounted there"
     )]
     Mounted(String),
+    /// It is written in place, so there is no candidate to look at first.
+    #[error("cannot look at the content of `{0}` before it is there: it is written in place")]
+    InPlace(String),
     /// There was no such file, and now there is one.
     #[error("cannot create `{0}`: there is such a file by now")]
     Appeared(String),
@@ -109,7 +112,9 @@ impl TargetError {
     #[must_use]
     pub const fn blame(&self) -> Blame {
         match self {
-            Self::Link(_) | Self::NotAFile(_) | Self::Linked { .. } | Self::Mounted(_) => Blame::Author,
+            Self::Link(_) | Self::NotAFile(_) | Self::Linked { .. } | Self::Mounted(_) | Self::InPlace(_) => {
+                Blame::Author
+            }
             Self::Folder { .. } | Self::Appeared(_) | Self::Step { .. } | Self::Intent { .. } => {
                 Blame::Machine
             }

@@ -1,6 +1,6 @@
 //! One file, put in its place.
 
-use super::intents::{Intents, random_name};
+use super::intents::{Intent, Intents, random_name};
 #[cfg(target_os = "linux")]
 use super::step::is_without_nameless;
 use super::step::step;
@@ -16,6 +16,7 @@ use std::io::{self, BufWriter, Write};
 #[cfg(target_os = "linux")]
 use std::os::fd::AsRawFd as _;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use vigo_base::AbsolutePath;
 
 /// Starts the name of a candidate beside its target.
@@ -41,8 +42,66 @@ pub fn place(
         Some(old) if placement.in_place => job.write_in_place(&old, content),
         Some(old) => {
             job.check_replaceable(&old)?;
-            job.replace(intents, &old, content)
+            job.replace(intents, Some(&old), content)
         }
+    }
+}
+
+/// Makes the candidate for a place and lets it stand beside it under a name of its own, to be looked at before it takes the place or is thrown away.
+///
+/// # Errors
+/// As [`place`]; and when the target is to be written in place, which has no candidate.
+pub fn stage(
+    intents: &Intents,
+    placement: &Placement,
+    content: &mut Content<'_>,
+) -> Result<Staged, TargetError> {
+    if placement.in_place {
+        return Err(TargetError::InPlace(placement.path.to_string()));
+    }
+    let job = Job::new(placement)?;
+    let old = job.look()?;
+    if let Some(old) = &old {
+        job.check_replaceable(old)?;
+    }
+    let (name, intent) = job.stand_beside(intents, old.as_ref(), content)?;
+    Ok(Staged { job, name, intent, is_new: old.is_none() })
+}
+
+/// A candidate that stands beside its target. One that is dropped, or whose process is killed, is removed at the next start ([`Intents::recover`]).
+pub struct Staged {
+    job: Job,
+    name: String,
+    intent: Intent,
+    is_new: bool,
+}
+
+impl Staged {
+    /// Where it stands.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.job.parent.as_path().join(&self.name)
+    }
+
+    /// Puts it in its place.
+    ///
+    /// # Errors
+    /// When it cannot; then it is thrown away.
+    pub fn commit(self, intents: &Intents) -> Result<Placed, TargetError> {
+        self.job.rename(&self.name, self.is_new)?;
+        let placed = self.job.finish()?;
+        intents.strike_out(self.intent)?;
+        Ok(placed)
+    }
+
+    /// Throws it away.
+    ///
+    /// # Errors
+    /// When it cannot be removed; the next start tries again.
+    pub fn discard(self, intents: &Intents) -> Result<(), TargetError> {
+        let removed = unlinkat(&self.job.folder, &self.name, AtFlags::empty());
+        removed.map_err(self.job.failed("remove the candidate for"))?;
+        intents.strike_out(self.intent)
     }
 }
 
@@ -65,19 +124,19 @@ pub(super) const fn identity(stat: &Stat) -> (u64, u64) {
 }
 
 /// A placement with its folder open.
-struct Job<'a> {
-    placement: &'a Placement,
+struct Job {
+    placement: Placement,
     parent: AbsolutePath,
     folder: OwnedFd,
 }
 
-impl<'a> Job<'a> {
-    fn new(placement: &'a Placement) -> Result<Self, TargetError> {
+impl Job {
+    fn new(placement: &Placement) -> Result<Self, TargetError> {
         let path = || placement.path.to_string();
         let parent = placement.path.parent().ok_or_else(|| TargetError::NotAFile(path()))?;
         let folder = vigo_sys::walk::open_folder(parent.as_path())
             .map_err(|errno| TargetError::Folder { path: path(), source: errno.into() })?;
-        Ok(Self { placement, parent, folder })
+        Ok(Self { placement: placement.clone(), parent, folder })
     }
 
     fn name(&self) -> &str {
@@ -144,14 +203,28 @@ impl<'a> Job<'a> {
     fn replace(
         &self,
         intents: &Intents,
-        old: &Stat,
+        old: Option<&Stat>,
         content: &mut Content<'_>,
     ) -> Result<Placed, TargetError> {
+        let (name, intent) = self.stand_beside(intents, old, content)?;
+        self.rename(&name, old.is_none())?;
+        let placed = self.finish()?;
+        intents.strike_out(intent)?;
+        Ok(placed)
+    }
+
+    /// Makes the candidate under a name beside the target, which an intent names first.
+    fn stand_beside(
+        &self,
+        intents: &Intents,
+        old: Option<&Stat>,
+        content: &mut Content<'_>,
+    ) -> Result<(String, Intent), TargetError> {
         let name = format!("{PREFIX}{}", random_name()?);
         let Some(candidate) = self.nameless()? else {
-            return self.replace_by_name(intents, &name, Some(old), content);
+            return self.stand_beside_by_name(intents, name, old, content);
         };
-        self.fill(&candidate, Some(old), content)?;
+        self.fill(&candidate, old, content)?;
         step("candidate filled");
         let stat = fstat(&candidate).map_err(self.failed("look at the candidate for"))?;
         let intent =
@@ -159,23 +232,40 @@ impl<'a> Job<'a> {
         let linked = link(&candidate, &self.folder, &name);
         step("candidate linked");
         if let Err(errno) = linked {
-            intent.done()?;
+            intents.strike_out(intent)?;
             return Err(self.failed("make a file beside")(errno));
         }
-        self.rename(&name)?;
-        let placed = self.finish()?;
-        intent.done()?;
-        Ok(placed)
+        Ok((name, intent))
     }
 
     /// Where the file system has no nameless files (NFS, FUSE), or the system has none.
+    fn stand_beside_by_name(
+        &self,
+        intents: &Intents,
+        name: String,
+        old: Option<&Stat>,
+        content: &mut Content<'_>,
+    ) -> Result<(String, Intent), TargetError> {
+        // The name is random, so whatever regular file has it is ours: the inode need not be known.
+        let intent = intents.record(self.parent.as_path(), &name, None, self.is_durable())?;
+        let filled = self.named(&name).and_then(|candidate| self.fill(&candidate, old, content));
+        step("candidate filled");
+        if let Err(error) = filled {
+            let _ = unlinkat(&self.folder, &name, AtFlags::empty());
+            intents.strike_out(intent)?;
+            return Err(error);
+        }
+        Ok((name, intent))
+    }
+
+    /// The same for a new file: with intents it is renamed to its name; a key, which has none, is written under it.
     fn create_by_name(
         &self,
         intents: Option<&Intents>,
         content: &mut Content<'_>,
     ) -> Result<Placed, TargetError> {
         if let Some(intents) = intents {
-            return self.replace_by_name(intents, &format!("{PREFIX}{}", random_name()?), None, content);
+            return self.replace(intents, None, content);
         }
         let candidate = self.named(self.name())?;
         let filled = self.fill(&candidate, None, content);
@@ -186,37 +276,17 @@ impl<'a> Job<'a> {
         self.finish()
     }
 
-    fn replace_by_name(
-        &self,
-        intents: &Intents,
-        name: &str,
-        old: Option<&Stat>,
-        content: &mut Content<'_>,
-    ) -> Result<Placed, TargetError> {
-        // The name is random, so whatever regular file has it is ours: the inode need not be known.
-        let intent = intents.record(self.parent.as_path(), name, None, self.is_durable())?;
-        let filled = self.named(name).and_then(|candidate| self.fill(&candidate, old, content));
-        step("candidate filled");
-        if let Err(error) = filled {
-            let _ = unlinkat(&self.folder, name, AtFlags::empty());
-            intent.done()?;
-            return Err(error);
-        }
-        self.rename(name)?;
-        let placed = self.finish()?;
-        intent.done()?;
-        Ok(placed)
-    }
-
-    fn rename(&self, name: &str) -> Result<(), TargetError> {
-        let renamed = renameat(&self.folder, name, &self.folder, self.name());
+    fn rename(&self, name: &str, is_new: bool) -> Result<(), TargetError> {
+        let renamed = rename(&self.folder, name, self.name(), is_new);
         step("candidate renamed");
         renamed.map_err(|errno| {
             // The intent stays: should this fail as well, the next start removes it.
             let _ = unlinkat(&self.folder, name, AtFlags::empty());
+            let path = || self.placement.path.to_string();
             match errno {
                 // rename(2): the new path is in use by the system, for example as a mount point.
-                Errno::BUSY => TargetError::Mounted(self.placement.path.to_string()),
+                Errno::BUSY => TargetError::Mounted(path()),
+                Errno::EXIST => TargetError::Appeared(path()),
                 errno => self.failed("replace")(errno),
             }
         })
@@ -290,6 +360,11 @@ impl<'a> Job<'a> {
         let bytes = out.bytes;
         drop(out);
         ftruncate(&file, bytes).map_err(self.failed("cut"))?;
+        if self.placement.mode.bits() & 0o6000 != 0 {
+            // A write takes setuid and setgid away from who has no CAP_FSETID (inode(7)).
+            fchmod(&file, Mode::from_raw_mode(self.placement.mode.bits() as _))
+                .map_err(self.failed("set the mode of"))?;
+        }
         if self.is_durable() {
             fsync(&file).map_err(self.failed("write to disk"))?;
         }
@@ -355,6 +430,20 @@ fn link(file: &OwnedFd, folder: &OwnedFd, name: &str) -> Result<(), Errno> {
 #[cfg(not(target_os = "linux"))]
 fn link(file: &OwnedFd, folder: &OwnedFd, name: &str) -> Result<(), Errno> {
     linkat(file, "", folder, name, AtFlags::empty())
+}
+
+/// Gives a candidate the name of its target. A new name that somebody else has taken meanwhile is left to them, where the system can tell (renameat2(2)).
+fn rename(folder: &OwnedFd, from: &str, to: &str, is_new: bool) -> Result<(), Errno> {
+    #[cfg(target_os = "linux")]
+    if is_new {
+        use rustix::fs::{RenameFlags, renameat_with};
+        match renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS) => {}
+            done => return done,
+        }
+    }
+    let _ = is_new;
+    renameat(folder, from, folder, to)
 }
 
 /// True if the file is the root of a mount (statx(2), since Linux 5.8; before, a file on the same file system is not noticed here but by rename).

@@ -217,6 +217,49 @@ fn the_access_list_goes_over_to_the_successor() {
 }
 
 #[test]
+fn a_staged_file_stands_beside_its_target_until_it_takes_its_place_or_is_thrown_away() {
+    let place = Place::new();
+    let stage = |name: &str| {
+        super::stage(&place.intents, &place.placement(name), &mut |out| out.write_all(NEW.as_bytes()))
+    };
+    fs::write(place.path("a"), OLD).unwrap();
+    for name in ["a", "b"] {
+        let staged = stage(name).unwrap();
+        assert_eq!(fs::read_to_string(staged.path()).unwrap(), NEW);
+        assert_eq!(mode(&staged.path()), 0o640);
+        staged.discard(&place.intents).unwrap();
+        assert_eq!(place.names(), ["a"]);
+        assert_eq!(fs::read_to_string(place.path("a")).unwrap(), OLD);
+    }
+    for name in ["a", "b"] {
+        let placed = stage(name).unwrap().commit(&place.intents).unwrap();
+        assert_eq!(placed.inode, fs::metadata(place.path(name)).unwrap().ino());
+        assert_eq!(fs::read_to_string(place.path(name)).unwrap(), NEW);
+    }
+    assert_eq!(place.names(), ["a", "b"]);
+    assert!(names(&place.folder.path().join("intents")).is_empty());
+    // A new name that somebody takes meanwhile stays theirs.
+    let staged = stage("c").unwrap();
+    fs::write(place.path("c"), OLD).unwrap();
+    assert!(matches!(staged.commit(&place.intents), Err(TargetError::Appeared(_))));
+    assert_eq!(fs::read_to_string(place.path("c")).unwrap(), OLD);
+    // One that is forgotten is removed by the next start.
+    drop(stage("a").unwrap());
+    assert_eq!(place.names().len(), 4);
+    place.intents.recover().unwrap();
+    assert_eq!(place.names(), ["a", "b", "c"]);
+    let in_place = Placement { in_place: true, ..place.placement("a") };
+    assert!(matches!(super::stage(&place.intents, &in_place, &mut |_| Ok(())), Err(TargetError::InPlace(_))));
+}
+
+#[test]
+fn set_user_bits_survive_the_content() {
+    let place = Place::new();
+    place.place(&Placement { mode: Mode::from_bits(0o4750), ..place.placement("a") }).unwrap();
+    assert_eq!(mode(&place.path("a")), 0o4750);
+}
+
+#[test]
 fn a_key_is_never_written_over() {
     let place = Place::new();
     let write = || create(&place.placement("key"), &mut |out| out.write_all(NEW.as_bytes()));
@@ -235,7 +278,7 @@ fn recovery_removes_only_what_an_intent_names_and_what_is_still_the_same_file() 
     for number in 1..=4 {
         fs::write(own(number), "x").unwrap();
     }
-    let forget = |result: Result<super::intents::Intent<'_>, TargetError>| drop(result.unwrap());
+    let forget = |result: Result<super::intents::Intent, TargetError>| drop(result.unwrap());
     forget(place.intents.record(&folder, &name(1), Some(identity(&own(1))), true));
     forget(place.intents.record(&folder, &name(2), None, true));
     // Another file has taken this name, and this one is named by nobody.

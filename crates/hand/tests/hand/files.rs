@@ -18,6 +18,7 @@ pub const TESTS: &[Test] = &[
     ("files::large_contents_go_through_a_small_arena", large),
     ("files::every_single_byte_that_differs_is_seen", every_byte),
     ("files::a_missing_value_and_a_value_that_a_filter_refuses_are_said", missing),
+    ("files::a_candidate_can_be_looked_at_before_it_takes_its_place", staged),
     ("files::odd_targets_are_refused", odd),
     ("files::a_hand_without_intents_writes_nothing", without_intents),
 ];
@@ -196,6 +197,31 @@ fn missing() {
     hand.forget(&[secret("bytes")]).unwrap();
     fails_with(hand.compare(&target, &pieces("{bytes|json}"), "r"), FailureCode::NotHeld, "`bytes`");
     assert!(!folder.path().join("conf").exists());
+}
+
+fn staged() {
+    let (mut hand, folder) = node();
+    hold(&mut hand, "a", b"value");
+    let path = folder.path().join("conf");
+    fs::write(&path, "old").unwrap();
+    let candidate = hand.stage(&placement(&path), &pieces("new {a}"), "r").unwrap();
+    assert_eq!(candidate.parent(), path.parent());
+    assert_eq!(fs::read_to_string(&candidate).unwrap(), "new value");
+    assert_eq!(fs::metadata(&candidate).unwrap().mode() & 0o7777, 0o600);
+    fails_with(hand.stage(&placement(&path), &pieces("x"), "r"), FailureCode::Bug, "second candidate");
+    hand.discard().unwrap();
+    fails_with(hand.commit(), FailureCode::Bug, "there is not");
+    assert_eq!((candidate.exists(), fs::read_to_string(&path).unwrap().as_str()), (false, "old"));
+    hand.stage(&placement(&path), &pieces("new {a}"), "r").unwrap();
+    hand.commit().unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "new value");
+    // A hand that is gone leaves its candidate to the next start.
+    hand.stage(&placement(&path), &pieces("never {a}"), "r").unwrap();
+    drop(hand);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    let intents = vigo_hand::target::Intents::open(&folder.path().join("intents")).unwrap();
+    assert_eq!(intents.recover().unwrap().removed.len(), 1);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
 }
 
 fn odd() {

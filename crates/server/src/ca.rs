@@ -191,4 +191,4 @@ impl SigningKey for Signer<'_> {
 
 #[cfg(test)]
 #[path = "ca_tests.rs"]
-mod tests;
+pub(crate) mod tests;

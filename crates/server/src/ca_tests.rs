@@ -3,13 +3,13 @@
 use super::*;
 use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_ED25519};
 
-struct TestAnchor {
+pub(crate) struct TestAnchor {
     key: KeyPair,
     public: [u8; 32],
 }
 
 impl TestAnchor {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
         let public = key.public_key_raw().try_into().unwrap();
         Self { key, public }
@@ -25,9 +25,9 @@ impl AnchorKey for TestAnchor {
     }
 }
 
-const NOW: u64 = 1_795_000_000;
+pub(crate) const NOW: u64 = 1_795_000_000;
 
-fn request(names: &[&str]) -> Vec<u8> {
+pub(crate) fn request(names: &[&str]) -> Vec<u8> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     CertificateParams::new(names).unwrap().serialize_request(&key).unwrap().der().to_vec()

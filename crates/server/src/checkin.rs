@@ -13,6 +13,8 @@ use vigo_wire::inner::{Answer, CheckIn, CheckInReply};
 
 /// An agent's version, a reason of its protection level and such: text of a peer, cut to a length.
 const TEXT_LIMIT: usize = 200;
+/// A clock further off than this is said to be wrong.
+const SKEW_SECONDS: u64 = 300;
 /// Reasons kept.
 const REASONS: usize = 20;
 
@@ -30,14 +32,22 @@ pub async fn answer(server: &Arc<Server>, member: &Arc<Member>, check_in: CheckI
 
 /// What a machine says of itself; written to the store with the next batch.
 fn note(server: &Server, member: &Member, check_in: &CheckIn) {
+    let now = clock::now();
     let mut live = member.live();
-    live.last_seen = clock::now();
+    live.last_seen = now;
     cut(&check_in.agent_version).clone_into(&mut live.agent_version);
     if let Some(posture) = &check_in.posture {
         live.posture = self::posture(posture);
     }
+    let is_wrong = check_in.clock != 0 && check_in.clock.abs_diff(now) > SKEW_SECONDS;
+    let is_news = is_wrong && !live.clock_is_wrong;
+    live.clock_is_wrong = is_wrong;
     drop(live);
     server.fleet.touch(member.id());
+    if is_news {
+        let (name, seconds) = (member.identity.name.as_str(), check_in.clock.abs_diff(now));
+        tracing::warn!(name, seconds, "the clock of an envoy is wrong; it is served all the same");
+    }
 }
 
 /// A posture as it is kept.

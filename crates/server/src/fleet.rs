@@ -36,6 +36,8 @@ pub struct Live {
     pub posture: Posture,
     /// SHA-256 of its traits as they were last sent whole.
     pub traits: Option<Digest>,
+    /// Its clock was found wrong; said once.
+    pub clock_is_wrong: bool,
     /// Its current assignment, and what it was made from.
     pub assigned: Option<(Arc<Assigned>, Stamp)>,
 }
@@ -50,6 +52,7 @@ impl Member {
             agent_version: envoy.agent_version,
             posture: envoy.posture,
             traits: envoy.traits_digest,
+            clock_is_wrong: false,
             assigned: None,
         };
         Self { identity: envoy.identity, live: Mutex::new(live), assigning: Mutex::new(()) }
@@ -65,6 +68,14 @@ impl Member {
     #[must_use]
     pub fn actor(&self) -> String {
         format!("envoy:{}", self.identity.id)
+    }
+
+    /// Notes what the store says of its state. What was read before a revocation does not undo it: a revoked envoy stays revoked.
+    pub fn note_state(&self, state: EnvoyState) {
+        let mut live = self.live();
+        if live.state != EnvoyState::Revoked {
+            live.state = state;
+        }
     }
 
     /// What changes; never held across anything that waits.
@@ -102,7 +113,13 @@ impl Fleet {
             &envoy.identity.granting_bytes(),
             &envoy.identity.mac,
         )?;
-        Ok(Some(self.add(Member::new(envoy))))
+        let member = self.add(Member::new(envoy));
+        // A revocation since the row was read found nobody in memory to tell: from here on it does.
+        match server.store.envoy(id)? {
+            Some(envoy) => member.note_state(envoy.state),
+            None => self.forget(id),
+        }
+        Ok(Some(member))
     }
 
     /// Takes a member in; if it is there already, that one stays.
@@ -123,7 +140,7 @@ impl Fleet {
     /// Sets a member's state from now on, if it is in memory.
     pub fn set_state(&self, id: &EnvoyId, state: EnvoyState) {
         if let Some(member) = self.known(id) {
-            member.live().state = state;
+            member.note_state(state);
         }
     }
 

@@ -38,6 +38,7 @@ pub mod settings;
 pub mod state;
 pub mod tls;
 pub mod tree;
+pub mod turns;
 
 pub use error::ServerError;
 

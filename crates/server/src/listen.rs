@@ -25,9 +25,14 @@ pub struct Bounds {
     pub headers: Duration,
     /// How often a silent connection is asked whether it still lives, and how long the answer may take.
     pub keep_alive: Duration,
+    /// How long a connection without a client certificate lives; what runs then may end.
+    pub age: Duration,
     /// Nothing but HTTP/2.
     pub http2_only: bool,
 }
+
+/// How long requests that run may take to end once their connection is to close.
+const LAST_REQUESTS: Duration = Duration::from_secs(180);
 
 /// The port for envoys.
 pub const ENVOYS: Bounds = Bounds {
@@ -36,6 +41,7 @@ pub const ENVOYS: Bounds = Bounds {
     handshake: Duration::from_secs(10),
     headers: Duration::from_secs(10),
     keep_alive: Duration::from_secs(60),
+    age: Duration::from_secs(60),
     http2_only: true,
 };
 
@@ -46,6 +52,7 @@ pub const OPERATORS: Bounds = Bounds {
     handshake: Duration::from_secs(10),
     headers: Duration::from_secs(10),
     keep_alive: Duration::from_secs(60),
+    age: Duration::from_secs(900),
     http2_only: false,
 };
 
@@ -136,9 +143,13 @@ impl Connection {
         let mut connection = std::pin::pin!(connection);
         tokio::select! {
             ended = connection.as_mut() => return note(address, ended),
-            _ = stop.changed() => connection.as_mut().graceful_shutdown(),
+            _ = stop.changed() => {}
+            () = tokio::time::sleep(self.bounds.age), if transport.is_none() => {}
         }
-        note(address, connection.await);
+        connection.as_mut().graceful_shutdown();
+        if let Ok(ended) = tokio::time::timeout(LAST_REQUESTS, connection).await {
+            note(address, ended);
+        }
     }
 
     fn builder(&self) -> Builder<TokioExecutor> {

@@ -9,7 +9,9 @@ use crate::listen::Peer;
 use crate::sessions::{Entry, SessionId};
 use crate::state::Server;
 use crate::tls::Transport;
+use crate::turns::Turns;
 use http::Request as HttpRequest;
+use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -25,13 +27,11 @@ use vigo_base::{Digest, EnvoyId};
 use vigo_wire::outer::{Bytes, ENROL, ENROL_LIMIT, EXCHANGE, FRAME_LIMIT, Frame};
 use vigo_wire::session::{HANDSHAKE, SessionContext, respond};
 
-/// How long one call may take, its body included.
-const CALL: Duration = Duration::from_secs(120);
-/// How long a call waits for its turn before it is told to come back.
-const TURN: Duration = Duration::from_secs(10);
-/// Exchanges at a time: bounds what requests and replies take of memory.
-const EXCHANGES: usize = 128;
-/// Enrolments at a time: anybody may ask.
+/// How long one exchange may take, its body included.
+const EXCHANGE_TIME: Duration = Duration::from_secs(120);
+/// How long an enrolment may take.
+const ENROL_TIME: Duration = Duration::from_secs(30);
+/// Enrolments at work at a time: anybody may ask.
 const ENROLMENTS: usize = 8;
 /// What a frame adds to the request in it: the Noise tags, ids, lengths.
 const FRAME_SURPLUS: usize = 64 << 10;
@@ -40,7 +40,7 @@ const FRAME_SURPLUS: usize = 64 << 10;
 #[derive(Clone)]
 pub struct Relay {
     server: Arc<Server>,
-    exchanges: Arc<Semaphore>,
+    turns: Turns,
     enrolments: Arc<Semaphore>,
 }
 
@@ -48,12 +48,35 @@ impl Relay {
     /// For this server.
     #[must_use]
     pub fn new(server: Arc<Server>) -> Self {
-        let (exchanges, enrolments) = (Semaphore::new(EXCHANGES), Semaphore::new(ENROLMENTS));
-        Self { server, exchanges: Arc::new(exchanges), enrolments: Arc::new(enrolments) }
+        Self { server, turns: Turns::default(), enrolments: Arc::new(Semaphore::new(ENROLMENTS)) }
+    }
+
+    async fn enrol(self, request: HttpRequest<Incoming>) -> http::Response<Body> {
+        let Some(_turn) = self.turns.of_stranger() else { return busy() };
+        let service = tower::service_fn(move |asked| enrol(self.clone(), asked));
+        let mut grpc =
+            Grpc::new(ProstCodec::<Bytes, Bytes>::default()).max_decoding_message_size(ENROL_LIMIT);
+        within(ENROL_TIME, grpc.unary(service, request)).await
+    }
+
+    /// Who is connected is known before the first byte of the body is read.
+    async fn exchange(self, request: HttpRequest<Incoming>) -> http::Response<Body> {
+        let transport = request.extensions().get::<Peer>().and_then(|peer| peer.transport);
+        let Some(transport) = transport else {
+            return Status::unauthenticated("this call needs the transport certificate of an envoy")
+                .into_http();
+        };
+        let Some(_turn) = self.turns.of(transport.envoy) else { return busy() };
+        let request = request.map(|body| self.turns.metered(body));
+        let service = tower::service_fn(move |asked| exchange(Arc::clone(&self.server), transport, asked));
+        let mut grpc = Grpc::new(ProstCodec::<Frame, Frame>::default())
+            .max_decoding_message_size(REQUEST_LIMIT + FRAME_SURPLUS)
+            .max_encoding_message_size(FRAME_LIMIT);
+        within(EXCHANGE_TIME, grpc.unary(service, request)).await
     }
 }
 
-impl tower::Service<HttpRequest<hyper::body::Incoming>> for Relay {
+impl tower::Service<HttpRequest<Incoming>> for Relay {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -62,47 +85,31 @@ impl tower::Service<HttpRequest<hyper::body::Incoming>> for Relay {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: HttpRequest<hyper::body::Incoming>) -> Self::Future {
-        let server = Arc::clone(&self.server);
-        match request.uri().path() {
-            ENROL => {
-                let turn = Arc::clone(&self.enrolments);
-                Box::pin(within(turn, async move {
-                    let service = tower::service_fn(move |asked| enrol(Arc::clone(&server), asked));
-                    let mut grpc = Grpc::new(ProstCodec::<Bytes, Bytes>::default())
-                        .max_decoding_message_size(ENROL_LIMIT);
-                    grpc.unary(service, request).await
-                }))
-            }
-            EXCHANGE => {
-                let turn = Arc::clone(&self.exchanges);
-                Box::pin(within(turn, async move {
-                    let service = tower::service_fn(move |asked| exchange(Arc::clone(&server), asked));
-                    let mut grpc = Grpc::new(ProstCodec::<Frame, Frame>::default())
-                        .max_decoding_message_size(REQUEST_LIMIT + FRAME_SURPLUS)
-                        .max_encoding_message_size(FRAME_LIMIT);
-                    grpc.unary(service, request).await
-                }))
-            }
-            _ => Box::pin(async { Ok(Status::unimplemented("there is no such call").into_http()) }),
-        }
+    fn call(&mut self, request: HttpRequest<Incoming>) -> Self::Future {
+        let relay = self.clone();
+        Box::pin(async move {
+            Ok(match request.uri().path() {
+                ENROL => relay.enrol(request).await,
+                EXCHANGE => relay.exchange(request).await,
+                _ => Status::unimplemented("there is no such call").into_http(),
+            })
+        })
     }
 }
 
-/// Runs a call when it is its turn, and not for ever.
-async fn within(
-    turn: Arc<Semaphore>,
-    call: impl Future<Output = http::Response<Body>>,
-) -> Result<http::Response<Body>, Infallible> {
-    let Ok(Ok(_turn)) = tokio::time::timeout(TURN, turn.acquire()).await else {
-        return Ok(Status::unavailable("the server is busy: come back").into_http());
-    };
-    let done = tokio::time::timeout(CALL, call).await;
-    Ok(done.unwrap_or_else(|_| Status::deadline_exceeded("the call took too long").into_http()))
+fn busy() -> http::Response<Body> {
+    Status::unavailable("too much at once: come back").into_http()
 }
 
-async fn enrol(server: Arc<Server>, asked: Request<Bytes>) -> Result<Response<Bytes>, Status> {
+async fn within(limit: Duration, call: impl Future<Output = http::Response<Body>>) -> http::Response<Body> {
+    let done = tokio::time::timeout(limit, call).await;
+    done.unwrap_or_else(|_| Status::deadline_exceeded("the call took too long").into_http())
+}
+
+async fn enrol(relay: Relay, asked: Request<Bytes>) -> Result<Response<Bytes>, Status> {
     let bytes = asked.into_inner().data;
+    let _turn = relay.enrolments.acquire().await;
+    let server = relay.server;
     let answer = tokio::task::spawn_blocking(move || enrol::answer(&server, &bytes)).await;
     match answer {
         Ok(Ok(data)) => Ok(Response::new(Bytes { data })),
@@ -115,11 +122,11 @@ async fn enrol(server: Arc<Server>, asked: Request<Bytes>) -> Result<Response<By
 }
 
 /// One frame of a session: the first of a handshake, or a sealed request.
-async fn exchange(server: Arc<Server>, asked: Request<Frame>) -> Result<Response<Frame>, Status> {
-    let transport = asked.extensions().get::<Peer>().and_then(|peer| peer.transport);
-    let Some(transport) = transport else {
-        return Err(Status::unauthenticated("this call needs the transport certificate of an envoy"));
-    };
+async fn exchange(
+    server: Arc<Server>,
+    transport: Transport,
+    asked: Request<Frame>,
+) -> Result<Response<Frame>, Status> {
     let frame = asked.into_inner();
     let id: SessionId = frame
         .session

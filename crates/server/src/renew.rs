@@ -23,7 +23,7 @@ pub fn answer(server: &Server, member: &Member, wanted: &Renew) -> Result<Answer
     let Some(envoy) = server.store.envoy(&member.id())? else {
         return Ok(refused("unknown-envoy", "the server does not know this envoy"));
     };
-    member.live().state = envoy.state;
+    member.note_state(envoy.state);
     if envoy.state == EnvoyState::Revoked {
         server.append_audit(&[record(&member.actor(), ACTION, "", "denied", "revoked")])?;
         return Ok(refused("revoked", REVOKED));

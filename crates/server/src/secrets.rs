@@ -45,7 +45,7 @@ pub fn answer(server: &Server, member: &Member, asked: &SecretRequest) -> Result
     if entitled.envoy.identity != member.identity {
         return Err(ServerError::Forged { what: "envoy", name: member.id().to_string() });
     }
-    member.live().state = entitled.envoy.state;
+    member.note_state(entitled.envoy.state);
     let closed = match entitled.envoy.state {
         EnvoyState::Active => None,
         EnvoyState::Revoked => Some(("revoked", REVOKED)),

@@ -176,7 +176,10 @@ async fn housekeeping(server: Arc<Server>, mut stop: watch::Receiver<bool>) {
     let mut tidy = tokio::time::interval(TIDY);
     loop {
         let work: fn(&Server) -> Result<(), ServerError> = tokio::select! {
-            _ = flush.tick() => |server| server.fleet.flush(server).map(drop),
+            _ = flush.tick() => |server| {
+                server.secrets.catch_up(&*server.store)?;
+                server.fleet.flush(server).map(drop)
+            },
             _ = tidy.tick() => |server| {
                 server.keys.certify_again()?;
                 server.store.prune_tokens(clock::now().saturating_sub(TOKENS_KEPT_SECONDS))?;

@@ -138,3 +138,39 @@ impl Transport {
         clock::now() > self.until
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ca::AnchorKey as _;
+    use crate::ca::tests::{NOW, TestAnchor, request};
+    use crate::ca::{RENEWAL_GRACE_SECONDS, TRANSPORT_SECONDS};
+
+    fn is_let_in(verifier: &ExpiredMayAsk, certificate: &CertificateDer<'_>, at: u64) -> bool {
+        let at = UnixTime::since_unix_epoch(Duration::from_secs(at));
+        verifier.verify_client_cert(certificate, &[], at).is_ok()
+    }
+
+    #[test]
+    fn an_expired_certificate_is_let_in_for_half_a_year_and_those_of_others_never() {
+        let (anchor, other) = (TestAnchor::new(), TestAnchor::new());
+        let authority = |anchor: &TestAnchor| {
+            ca::read_authority(&ca::authority(anchor, NOW).unwrap(), anchor.public()).unwrap()
+        };
+        let verifier = ExpiredMayAsk::new(&authority(&anchor)).unwrap();
+        let envoy = vigo_base::EnvoyId::from_bytes(&[7; 16]).unwrap();
+        let certificate = |anchor: &TestAnchor| ca::transport(anchor, NOW, envoy, &request(&[])).unwrap();
+        let ours = certificate(&anchor);
+        let end = NOW + TRANSPORT_SECONDS;
+        assert!(is_let_in(&verifier, &ours, NOW));
+        assert!(is_let_in(&verifier, &ours, end + 1));
+        assert!(is_let_in(&verifier, &ours, end + RENEWAL_GRACE_SECONDS));
+        assert!(!is_let_in(&verifier, &ours, end + RENEWAL_GRACE_SECONDS + 1));
+        assert!(!is_let_in(&verifier, &ours, NOW - 2 * 86_400), "not yet good");
+        let theirs = certificate(&other);
+        assert!(!is_let_in(&verifier, &theirs, NOW));
+        assert!(!is_let_in(&verifier, &theirs, end + 1));
+        assert!(!is_let_in(&verifier, &authority(&anchor), NOW), "the authority is no envoy");
+        assert!(!verifier.client_auth_mandatory());
+    }
+}

@@ -48,7 +48,8 @@ async fn a_new_version_is_a_new_epoch_for_those_it_concerns() {
     admin.publish(tree_with_secret()).await;
     let mut web = Envoy::enrolled(&server, "web-1").await;
     let mut other = Envoy::enrolled(&server, "db-1").await;
-    (web.check_in().await, other.check_in().await);
+    web.check_in().await;
+    other.check_in().await;
     let epoch = |reply: &vigo_wire::inner::CheckInReply| {
         let signed = reply.assignment.as_ref().unwrap();
         let assignment: vigo_wire::assignment::Assignment =
@@ -78,7 +79,7 @@ async fn a_new_version_is_a_new_epoch_for_those_it_concerns() {
     let server = server.killed_and_restarted();
     assert_eq!(
         server.admin().set_secret("web/token", b"four").await.ok()["version"],
-        5,
+        4,
         "numbers never return"
     );
 }
@@ -92,7 +93,8 @@ async fn what_does_not_stand_in_the_bundle_is_refused_and_audited() {
     admin.publish(tree_with_secret()).await;
     let mut web = Envoy::enrolled(&server, "web-1").await;
     let mut stranger = Envoy::enrolled(&server, "db-1").await;
-    (web.check_in().await, stranger.check_in().await);
+    web.check_in().await;
+    stranger.check_in().await;
     let items = web.secrets(&["db/password", "web/token", "no/such"]).await;
     assert!(items[0].2.as_ref().unwrap_err().contains("does not stand in the bundle"), "{items:?}");
     assert_eq!(items[1].2, Ok(b"one".to_vec()));

@@ -196,8 +196,9 @@ fn terminal_width() -> Option<u16> {
     if !out.is_terminal() {
         return None;
     }
-    let width = rustix::termios::tcgetwinsize(&out).map(|size| size.ws_col).unwrap_or(80);
-    Some(width.max(20))
+    // A terminal that does not know its width says 0.
+    let width = rustix::termios::tcgetwinsize(&out).map(|size| size.ws_col).ok().filter(|width| *width > 0);
+    Some(width.unwrap_or(80).max(20))
 }
 
 /// Says something beside the result.

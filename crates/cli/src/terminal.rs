@@ -1,8 +1,13 @@
 //! The person at the terminal: questions, and a terminal that is put right when they break off.
 
 use crate::error::CliError;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::sync::mpsc;
+use std::time::Duration;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 /// True if there is somebody to ask: both sides of the talk are a terminal.
 #[must_use]
@@ -23,36 +28,77 @@ pub fn confirm(question: &str) -> Result<bool, CliError> {
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
-/// While it is held, a break (Ctrl-C) puts the terminal back as it was before the program ends: the hand has it silent while a value is typed.
-pub struct Guard {
-    // Ends the thread that waits, by closing.
-    _release: Option<tokio::sync::oneshot::Sender<()>>,
+/// A terminal that does not show what is typed, for as long as this is held. Made before the prompt, so that nothing is shown or lost that is
+/// typed quickly; a break (Ctrl-C) puts the terminal back as it was before the program ends.
+pub struct Silence {
+    before: Option<Termios>,
+    /// Ends the thread that waits for a break, by closing.
+    release: Option<oneshot::Sender<()>>,
 }
 
-impl Guard {
-    /// Begins to guard the terminal that standard input is, if it is one.
+impl Silence {
+    /// Silences the terminal that standard input is, if it is one.
     #[must_use]
     pub fn standard_input() -> Self {
-        let Ok(before) = tcgetattr(std::io::stdin()) else { return Self { _release: None } };
-        let (release, released) = tokio::sync::oneshot::channel();
-        // Without the thread a break leaves the terminal silent; `stty sane` mends it. No reason not to go on.
-        let started = std::thread::Builder::new().name("break".into()).spawn(move || wait(&before, released));
-        Self { _release: started.is_ok().then_some(release) }
+        let stdin = std::io::stdin();
+        let Ok(before) = tcgetattr(&stdin) else { return Self { before: None, release: None } };
+        // Without that thread a break leaves the terminal silent; `stty sane` mends it. No reason not to go on.
+        let release = watch_for_break(before.clone());
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        silent.local_modes.insert(LocalModes::ECHONL);
+        // What was typed before the question is no answer to it.
+        let silenced = tcsetattr(&stdin, OptionalActions::Flush, &silent).is_ok();
+        Self { before: silenced.then_some(before), release: release }
+    }
+
+    /// True if somebody types.
+    #[must_use]
+    pub const fn is_terminal(&self) -> bool {
+        self.before.is_some()
     }
 }
 
-fn wait(before: &Termios, released: tokio::sync::oneshot::Receiver<()>) {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-    let broken = runtime.block_on(async {
-        tokio::select! {
-            signal = tokio::signal::ctrl_c() => signal.is_ok(),
-            _ = released => false,
+impl Silence {
+    /// After a failure: a break reaches the hand too, and the hand may be gone first. Gives the thread that ends this program its turn, so that
+    /// a break looks the same every time.
+    pub fn settle(&self) {
+        if self.release.is_some() {
+            std::thread::sleep(Duration::from_millis(200));
         }
-    });
-    if broken {
-        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
-        let _ = writeln!(std::io::stderr());
-        // 128 + SIGINT, as a shell counts.
-        std::process::exit(130);
     }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+        }
+    }
+}
+
+/// Starts the thread that waits for a break; it is ready when this returns.
+fn watch_for_break(before: Termios) -> Option<oneshot::Sender<()>> {
+    let (release, released) = oneshot::channel();
+    let (ready, is_ready) = mpsc::channel();
+    let wait = move || {
+        let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
+        let broken = runtime.block_on(async {
+            let Ok(mut interrupt) = signal(SignalKind::interrupt()) else { return false };
+            let _ = ready.send(());
+            tokio::select! {
+                _ = interrupt.recv() => true,
+                _ = released => false,
+            }
+        });
+        if broken {
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &before);
+            let _ = writeln!(std::io::stderr());
+            // 128 + SIGINT, as a shell counts.
+            std::process::exit(130);
+        }
+    };
+    std::thread::Builder::new().name("break".into()).spawn(wait).ok()?;
+    // A thread that could not begin has dropped its end.
+    is_ready.recv().ok().map(|()| release)
 }

@@ -76,7 +76,7 @@ pub(super) fn verdict(
     }
     output.object(report, |_| {
         let rest = found.len().saturating_sub(errors);
-        format!("{} files: {}, {}", tree.len(), count(errors, "error"), count(rest, "warning"))
+        format!("{}: {}, {}", count(tree.len(), "file"), count(errors, "error"), count(rest, "warning"))
     })?;
     Ok(if errors == 0 { Exit::Success } else { Exit::Bad })
 }

@@ -10,7 +10,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::fs::OpenOptions;
-use std::io::IsTerminal as _;
 use std::os::fd::AsFd as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 use vigo_base::{Exit, Sealed, SecretPath, SecretVersion, decode_hex, encode_hex};
@@ -69,8 +68,8 @@ fn set(session: &mut Session, path: &SecretPath, exact: bool, warnings: &[String
     let mut hand = hand::start(warnings)?;
     let input = std::io::stdin();
     let (sealed, note) = {
-        let _guard = prompt(path);
-        hand.read_and_seal(input.as_fd(), exact, &entry.key, path)?
+        let silence = prompt(path);
+        hand.read_and_seal(input.as_fd(), exact, &entry.key, path).inspect_err(|_| silence.settle())?
     };
     say_note(note);
     let body = json!({
@@ -83,12 +82,13 @@ fn set(session: &mut Session, path: &SecretPath, exact: bool, warnings: &[String
     say_version(session, &answer, "set", path)
 }
 
-/// Says what to type, if somebody types it.
-pub(super) fn prompt(path: &SecretPath) -> terminal::Guard {
-    if std::io::stdin().is_terminal() {
+/// Silences the terminal and says what to type, if somebody types it.
+pub(super) fn prompt(path: &SecretPath) -> terminal::Silence {
+    let silence = terminal::Silence::standard_input();
+    if silence.is_terminal() {
         output::note(&format!("value of {path} (not shown; end with Enter and Ctrl-D):"));
     }
-    terminal::Guard::standard_input()
+    silence
 }
 
 pub(super) fn say_note(note: ReadNote) {

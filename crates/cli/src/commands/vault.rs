@@ -21,8 +21,9 @@ pub fn run(global: &Global, folder: &Path, command: &Secret, warnings: &[String]
             let mut hand = hand::start(warnings)?;
             let mut vault = WritableVault::open_or_create(folder, &mut hand)?;
             let (version, note) = {
-                let _guard = prompt(path);
-                vault.set(&mut hand, path, std::io::stdin().as_fd(), *exact, origin)?
+                let silence = prompt(path);
+                let stdin = std::io::stdin();
+                vault.set(&mut hand, path, stdin.as_fd(), *exact, origin).inspect_err(|_| silence.settle())?
             };
             say_note(note);
             say(output, "set", path, Some(version))?;

@@ -49,7 +49,8 @@ fn a_committed_folder_is_at_its_commit_and_clean() {
 
 #[test]
 fn every_kind_of_change_makes_it_dirty() {
-    let changes: [(&str, fn(&Path)); 5] = [
+    type Change = (&'static str, fn(&Path));
+    let changes: [Change; 5] = [
         ("edited", |top| fs::write(top.join("stacks/envoys.vgo"), "envoys: [ ]\n").unwrap()),
         ("removed", |top| fs::remove_file(top.join("stacks/templates/a.j2")).unwrap()),
         ("untracked", |top| fs::write(top.join("stacks/roles.vgo"), "roles: []\n").unwrap()),

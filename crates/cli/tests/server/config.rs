@@ -32,7 +32,7 @@ fn a_right_folder_ends_with_nought() {
     let server = Server::start(|_| Answer::Json(200, json!({"format": 1, "diagnostics": []})));
     let folder = stacks(&[("envoys.vgo", "a: 1\n")]);
     let ran = server.cli(&["config", "validate", text(folder.path())]);
-    assert_eq!((ran.code, ran.out.as_str()), (0, "1 files: 0 errors, 0 warnings\n"));
+    assert_eq!((ran.code, ran.out.as_str()), (0, "1 file: 0 errors, 0 warnings\n"));
 }
 
 fn planned(asked: &Asked) -> Answer {
@@ -132,5 +132,5 @@ fn a_first_configuration_is_made_and_is_right_without_a_server() {
     .unwrap();
     let ran = run(&words(&["config", "validate", "--stacks", &dir, "--json"]), b"");
     assert_eq!(ran.code, 5);
-    assert!(ran.json()["diagnostics"].as_array().unwrap().len() >= 1);
+    assert!(!ran.json()["diagnostics"].as_array().unwrap().is_empty());
 }

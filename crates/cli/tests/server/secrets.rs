@@ -94,7 +94,8 @@ fn a_value_is_sealed_to_the_entry_key_and_stands_nowhere_else() {
 
 #[test]
 fn one_final_newline_of_a_single_line_is_dropped_and_said() {
-    let cases: [(&[&str], &[u8], &[u8], bool); 5] = [
+    type Case = (&'static [&'static str], &'static [u8], &'static [u8], bool);
+    let cases: [Case; 5] = [
         (&[], b"one line\n", b"one line", true),
         (&[], b"one line", b"one line", false),
         (&[], b"two\nlines\n", b"two\nlines\n", false),

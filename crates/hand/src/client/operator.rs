@@ -78,6 +78,10 @@ impl<'a> Silence<'a> {
     fn on(input: BorrowedFd<'a>) -> Option<Self> {
         use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
         let before = tcgetattr(input).ok()?;
+        // Whoever asks for the value silences it before the prompt; once more would throw away what was typed since.
+        if !before.local_modes.contains(LocalModes::ECHO) {
+            return None;
+        }
         let mut silent = before.clone();
         silent.local_modes.remove(LocalModes::ECHO);
         silent.local_modes.insert(LocalModes::ECHONL);

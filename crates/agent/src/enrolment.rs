@@ -17,7 +17,7 @@ const IDENTITY: &str = "identity.key";
 const LIMIT: usize = 256 << 10;
 
 /// The record, made once at enrolment; the transport certificate in it is replaced at each renewal.
-#[derive(Clone, PartialEq, Eq, Message)]
+#[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct Record {
     /// [`FORMAT`] of who wrote it.

@@ -4,7 +4,6 @@ use crate::error::AgentError;
 use crate::posture::Facts;
 use crate::settings::Settings;
 use crate::state::State;
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use vigo_base::{AbsolutePath, EnvoyId};
@@ -27,8 +26,6 @@ pub struct Machine {
     pub spawner: Rc<Spawner>,
     /// What could not be hardened.
     pub warnings: Vec<String>,
-    /// Set when values are missing only because the server was not reached.
-    pub offline: Rc<Cell<bool>>,
 }
 
 impl Machine {
@@ -38,7 +35,7 @@ impl Machine {
     /// When it cannot be used.
     pub fn open(settings: Settings, spawner: Rc<Spawner>, hardened: Hardened) -> Result<Self, AgentError> {
         let state = State::open(&settings.state_dir)?;
-        Ok(Self { settings, state, spawner, warnings: hardened.warnings, offline: Rc::default() })
+        Ok(Self { settings, state, spawner, warnings: hardened.warnings })
     }
 
     /// A hand that is started when it is first needed.
@@ -77,7 +74,6 @@ impl Machine {
             state: self.state.root.path().to_owned(),
             intents,
             guarded: self.guarded(),
-            offline: Rc::clone(&self.offline),
         })
         .map_err(|failure| AgentError::Run(failure.reason))
     }

@@ -49,7 +49,6 @@ pub fn once(
     arguments: &ConvergeArguments,
 ) -> Result<Exit, AgentError> {
     let (started, started_at) = (Instant::now(), seconds_now());
-    machine.offline.set(false);
     let held = Held::load(&machine.state.bundle, enrolment)?;
     let (mut link, worker) = Link::start(&machine.spawner, enrolment)?;
     let facts = Facts { worker: Some(worker), enrolled: true, swap: traits::swap_class(), ..machine.facts(hands) };
@@ -70,7 +69,7 @@ pub fn once(
         enrolment,
         standing,
         versions: versions(&held.secrets),
-        offline: Rc::clone(&machine.offline),
+        away: offline,
     };
     let assignment = held.assignment.assignment();
     let wanted = Wanted {

@@ -3,7 +3,6 @@
 use crate::enrolment::Enrolment;
 use crate::error::AgentError;
 use crate::link::Link;
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -30,8 +29,8 @@ pub struct ServerSecrets<'a> {
     pub standing: (u64, u64),
     /// The current versions, as the server said at the last check-in.
     pub versions: BTreeMap<SecretPath, SecretVersion>,
-    /// Set when values are missing only because the server was not reached.
-    pub offline: Rc<Cell<bool>>,
+    /// The server was not reached: values are missing for that reason alone.
+    pub away: bool,
 }
 
 /// The versions of a check-in's answer; what has no version does not exist.
@@ -55,7 +54,7 @@ impl Secrets for ServerSecrets<'_> {
     }
 
     fn is_away(&self) -> bool {
-        self.offline.get()
+        self.away
     }
 }
 
@@ -100,7 +99,7 @@ impl ServerSecrets<'_> {
                 .help("it goes on by itself when the server can be reached again")
         };
         let Some(link) = self.link.as_deref_mut() else {
-            self.offline.set(true);
+            self.away = true;
             return Err(away());
         };
         let random = |error: vigo_wire::WireError| Failure::failed(error.to_string());
@@ -125,7 +124,7 @@ impl ServerSecrets<'_> {
             }
             Err(error) if error.blame() == Blame::Peer => {
                 tracing::warn!(%error, "the server is away, secrets cannot be fetched");
-                self.offline.set(true);
+                self.away = true;
                 Err(away())
             }
             Err(error) => Err(Failure::blocked(error.to_string())),

@@ -43,12 +43,6 @@ impl Worker {
             .map_err(start)?;
         Ok((Self { child }, Client::new(ours)))
     }
-
-    /// Its process id, for `vigo status` and tests.
-    #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.child.pid()
-    }
 }
 
 impl Drop for Worker {

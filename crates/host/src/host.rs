@@ -35,8 +35,6 @@ pub struct Parts {
     pub intents: Intents,
     /// Paths that belong to Vigo itself.
     pub guarded: Vec<AbsolutePath>,
-    /// The server was not reached and values are missing for that reason alone.
-    pub offline: Rc<std::cell::Cell<bool>>,
 }
 
 /// The real machine.
@@ -67,43 +65,45 @@ impl RealHost {
         })
     }
 
-    /// Compares what needs the hand. Without its values a file that is as it was left is taken for right.
-    fn compare_tainted(&self, target: &AbsolutePath, content: &Pieces, context: &Context<'_>) -> Result<Comparison, Failure> {
-        if let Some(missing) = context.missing_secret.filter(|_| content.has_secret()) {
-            let entry = self.folders.entry(target)?;
-            let as_left = entry.is_some_and(|entry| self.ledger.borrow().is_as_left(target, &entry, content));
-            return if self.parts.offline.get() && as_left {
-                Ok(Comparison::Unverified("the server is away; the file is as it was left".to_owned()))
-            } else {
-                Err(missing.clone())
-            };
+    /// Compares what only the hand may read.
+    fn compare_tainted(
+        &self,
+        target: &AbsolutePath,
+        content: &Pieces,
+        context: &Context<'_>,
+    ) -> Result<Comparison, Failure> {
+        if content.has_secret() {
+            context.require_secrets()?;
         }
-        let compared = self.parts.hands.with(|hand| hand.compare(target, content, context.id))?;
-        let comparison = map::comparison(compared);
-        if comparison == Comparison::Same && content.has_secret() && self.ledger.borrow().holds(target) {
-            self.leave(target, content, context)?;
-        }
-        Ok(comparison)
+        self.parts.hands.with(|hand| hand.compare(target, content, context.id)).map(map::comparison)
     }
 
-    fn compare_ordinary(&self, target: &AbsolutePath, content: &str, diff: bool) -> Result<Comparison, Failure> {
+    /// `None` when the file turns out to be one that only the hand may read.
+    fn compare_ordinary(
+        &self,
+        target: &AbsolutePath,
+        content: &str,
+        diff: bool,
+    ) -> Result<Option<Comparison>, Failure> {
         let cannot = |error: std::io::Error| Failure::failed(format!("cannot read `{target}`: {error}"));
-        let Some((mut file, entry)) = self.folders.open_file(target)? else { return Ok(Comparison::Missing) };
+        let Some((mut file, entry)) = self.folders.open_file(target)? else {
+            return Ok(Some(Comparison::Missing));
+        };
+        if !entry.mode.others_may_read() {
+            return Ok(None);
+        }
         let found = compare::compare(&mut file, entry.size, content.as_bytes()).map_err(cannot)?;
         if !diff || found == Comparison::Same {
-            return Ok(found);
+            return Ok(Some(found));
         }
-        let Some((file, _)) = self.folders.open_file(target)? else { return Ok(Comparison::Missing) };
-        let there = compare::read_shown(file)?;
-        Ok(Comparison::Different { diff: compare::lines(Some(&there), content.as_bytes()) })
+        self.difference(target, content.as_bytes()).map(Some)
     }
 
-    /// Remembers how a tainted file was left.
-    fn leave(&self, target: &AbsolutePath, content: &Pieces, context: &Context<'_>) -> Result<(), Failure> {
-        match self.folders.entry(target)? {
-            Some(entry) => self.ledger.borrow_mut().leave(target, &entry, content, context.versions),
-            None => Ok(()),
-        }
+    /// What differs, line by line.
+    fn difference(&self, target: &AbsolutePath, wanted: &[u8]) -> Result<Comparison, Failure> {
+        let Some((file, _)) = self.folders.open_file(target)? else { return Ok(Comparison::Missing) };
+        let there = compare::read_shown(file)?;
+        Ok(Comparison::Different { diff: compare::lines(Some(&there), wanted) })
     }
 
     fn place(&mut self, placement: &Placement, durability: Durability, content: &mut dyn FnMut(&mut dyn std::io::Write) -> std::io::Result<()>) -> Result<(), Failure> {
@@ -127,17 +127,46 @@ impl RealHost {
     }
 
     /// Lets a command judge the content before it takes its place. The candidate is a private file in the state folder.
-    fn validate(&self, validation: &Validation, content: &Pieces, context: &Context<'_>) -> Result<(), Failure> {
-        let Some(text) = content.as_literal() else {
-            return Err(Failure::blocked("cannot validate a file that holds a secret: there is no place for a candidate that only the command could read")
-                .help("leave out `validate` on this file; it is not available for secrets in this version"));
-        };
-        let folder = crate::Folder::open(&self.parts.state.join("candidates")).map_err(|error| map::folder_failure(&error))?;
+    fn validate(&self, validation: &Validation, content: &str, context: &Context<'_>) -> Result<(), Failure> {
+        let folder = crate::Folder::open(&self.parts.state.join("candidates"))
+            .map_err(|error| map::folder_failure(&error))?;
         let name = "candidate";
-        folder.write(name, text.as_bytes()).map_err(|error| map::folder_failure(&error))?;
-        let command = map::validation_command(&validation.command, &folder.path().join(name).to_string_lossy());
+        folder.write(name, content.as_bytes()).map_err(|error| map::folder_failure(&error))?;
+        let path = folder.path().join(name);
+        let judged = self.judge(validation, &path.to_string_lossy(), OutputRule::Automatic, context);
+        folder.remove(name).map_err(|error| map::folder_failure(&error))?;
+        judged
+    }
+
+    /// A file with a secret. Its candidate, if a command is to judge it, is the file that will be renamed into place, written by the hand.
+    fn write_secret(&self, placement: &Placement, content: &Pieces, context: &Context<'_>) -> Result<(), Failure> {
+        let target = map::placement(placement, Durability::Each);
+        let Some(validation) = &placement.validation else {
+            return self.parts.hands.with(|hand| hand.write(&target, content, context.id)).map(|_| ());
+        };
+        let candidate = self.parts.hands.with(|hand| hand.stage(&target, content, context.id))?;
+        match self.judge(validation, &candidate.to_string_lossy(), OutputRule::Drop, context) {
+            Ok(()) => self.parts.hands.with(vigo_hand::Hand::commit).map(|_| ()),
+            Err(failure) => {
+                self.parts.hands.with(vigo_hand::Hand::discard)?;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Runs the command on the candidate.
+    fn judge(
+        &self,
+        validation: &Validation,
+        candidate: &str,
+        output: OutputRule,
+        context: &Context<'_>,
+    ) -> Result<(), Failure> {
         let request = CommandRequest {
-            line: CommandLine::Shell { shell: map::shell()?, text: Pieces::literal(command) },
+            line: CommandLine::Shell {
+                shell: map::shell()?,
+                text: Pieces::literal(validation.command_for(candidate)),
+            },
             user: None,
             group: None,
             folder: map::root()?,
@@ -145,12 +174,10 @@ impl RealHost {
             stdin: None,
             umask: 0o022,
             timeout: validation.timeout,
-            output: OutputRule::Automatic,
+            output,
             resource: context.id.to_owned(),
         };
-        let finished = self.run_command(&request);
-        folder.remove(name).map_err(|error| map::folder_failure(&error))?;
-        let finished = finished?;
+        let finished = self.run_command(&request)?;
         if finished.succeeded() { Ok(()) } else { Err(map::validation_failure(&validation.command, &finished)) }
     }
 
@@ -223,10 +250,13 @@ impl Host for RealHost {
     }
 
     fn compare_text(&self, target: &AbsolutePath, content: &Pieces, context: &Context<'_>) -> Result<Comparison, Failure> {
-        match content.as_literal() {
-            Some(text) if !self.is_tainted(target)? => self.compare_ordinary(target, text, context.diff),
-            _ => self.compare_tainted(target, content, context),
+        if let Some(text) = content.as_literal()
+            && !self.ledger.borrow().holds(target)
+            && let Some(found) = self.compare_ordinary(target, text, context.diff)?
+        {
+            return Ok(found);
         }
+        self.compare_tainted(target, content, context)
     }
 
     fn compare_copy(&self, target: &AbsolutePath, source: &AbsolutePath, context: &Context<'_>) -> Result<Comparison, Failure> {
@@ -240,8 +270,7 @@ impl Host for RealHost {
         if !context.diff || found == Comparison::Same {
             return Ok(found);
         }
-        let Some((file, _)) = self.folders.open_file(target)? else { return Ok(Comparison::Missing) };
-        Ok(Comparison::Different { diff: compare::lines(Some(&compare::read_shown(file)?), &wanted) })
+        self.difference(target, &wanted)
     }
 
     fn user(&self, name: &str) -> Result<Option<User>, Failure> {
@@ -289,17 +318,17 @@ impl Host for RealHost {
     }
 
     fn write_text(&mut self, placement: &Placement, content: &Pieces, context: &Context<'_>) -> Result<(), Failure> {
-        if let Some(validation) = &placement.validation {
-            self.validate(validation, content, context)?;
-        }
         match content.as_literal() {
-            Some(text) => self.place(placement, Durability::Later, &mut |file| file.write_all(text.as_bytes())),
+            Some(text) => {
+                if let Some(validation) = &placement.validation {
+                    self.validate(validation, text, context)?;
+                }
+                self.place(placement, Durability::Later, &mut |file| file.write_all(text.as_bytes()))
+            }
             None => {
                 // Before the first byte: a kill in between leaves a file that is treated as tainted and is not, never the other way round.
                 self.ledger.borrow_mut().taint(&placement.path)?;
-                let target = map::placement(placement, Durability::Each);
-                self.parts.hands.with(|hand| hand.write(&target, content, context.id))?;
-                self.leave(&placement.path, content, context)
+                self.write_secret(placement, content, context)
             }
         }
     }
@@ -311,7 +340,7 @@ impl Host for RealHost {
         let bytes = self.read_source(source)?;
         if let Some(validation) = &placement.validation {
             let text = String::from_utf8(bytes.clone()).map_err(|_| Failure::failed(format!("cannot validate a copy of `{source}`: it is not text")))?;
-            self.validate(validation, &Pieces::literal(text), context)?;
+            self.validate(validation, &text, context)?;
         }
         self.place(placement, Durability::Later, &mut |file| file.write_all(&bytes))
     }

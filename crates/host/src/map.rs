@@ -112,12 +112,6 @@ pub fn root() -> Result<AbsolutePath, Failure> {
     "/".parse().map_err(|error| Failure::failed(format!("{error}")))
 }
 
-/// `%` becomes the candidate's path as one word of the shell, `%%` a per cent sign.
-pub fn validation_command(command: &str, candidate: &str) -> String {
-    let quoted = format!("'{}'", candidate.replace('\'', r"'\''"));
-    command.split("%%").map(|part| part.replace('%', &quoted)).collect::<Vec<_>>().join("%")
-}
-
 /// What the command said against the candidate.
 pub fn validation_failure(command: &str, finished: &Finished) -> Failure {
     let said = match &finished.output {
@@ -135,14 +129,4 @@ pub fn validation_failure(command: &str, finished: &Finished) -> Failure {
 pub fn tainted_copy(source: &AbsolutePath) -> Failure {
     Failure::blocked(format!("cannot copy `{source}`: it holds a secret, or is not for everybody to read"))
         .help("name the secret in `content` instead; copies of such files are not available in this version")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_validation_gets_the_candidate_as_one_word() {
-        assert_eq!(validation_command("check -f % --rate 5%%", "/a b'c"), r"check -f '/a b'\''c' --rate 5%");
-    }
 }

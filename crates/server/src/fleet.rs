@@ -117,7 +117,10 @@ impl Fleet {
         // A revocation since the row was read found nobody in memory to tell: from here on it does.
         match server.store.envoy(id)? {
             Some(envoy) => member.note_state(envoy.state),
-            None => self.forget(id),
+            None => {
+                self.forget(id);
+                return Ok(None);
+            }
         }
         Ok(Some(member))
     }

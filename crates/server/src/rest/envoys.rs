@@ -64,7 +64,7 @@ fn show_envoy(server: &Server, envoy: &Envoy) -> Result<Map<String, Value>, Prob
         "last_seen": Some(last_seen).filter(|seen| *seen != 0).map(rfc3339),
         "publish": publish,
         "generation": current.as_ref().map_or(0, |one| one.generation),
-        "stale": is_stale(last_seen),
+        "stale": is_stale(last_seen.max(envoy.enrolled_at)),
         "level": posture.level,
         "reasons": posture.reasons,
         "swap": posture.swap,

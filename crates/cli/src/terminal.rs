@@ -49,7 +49,7 @@ impl Silence {
         silent.local_modes.insert(LocalModes::ECHONL);
         // What was typed before the question is no answer to it.
         let silenced = tcsetattr(&stdin, OptionalActions::Flush, &silent).is_ok();
-        Self { before: silenced.then_some(before), release: release }
+        Self { before: silenced.then_some(before), release }
     }
 
     /// True if somebody types.

@@ -183,6 +183,12 @@ fn show_plan(plan: &Value) -> String {
         let names: Vec<_> = envoys.into_iter().take(NAMES).collect();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         out.push_str(&format!("{}{more}\n", names.join(", ")));
+        let unmatched = |when: &str| change.get(when).and_then(Value::as_bool).unwrap_or(false);
+        match (unmatched("unmatched_before"), unmatched("unmatched_after")) {
+            (false, true) => out.push_str("  ! no match block fits any more\n"),
+            (true, false) => out.push_str("  ! a match block fits now\n"),
+            _ => {}
+        }
         for (sign, kind) in [("+", "added"), ("~", "changed"), ("-", "removed")] {
             for id in texts(change.get(kind)) {
                 out.push_str(&format!("  {sign} {id}\n"));
@@ -228,6 +234,18 @@ mod tests {
             "web-1, web-2\n  + site:mark\n  ~ site:conf\n  - site:old\nnewly able to read a secret:\n  web-1 reads web/token\n"
         );
         assert_eq!(show_plan(&json!({"changes": []})), "no envoy changes\n");
+    }
+
+    #[test]
+    fn who_loses_or_gets_a_match_block_is_marked() {
+        let change = |before, after| {
+            show_plan(
+                &json!({"changes": [{"envoys": ["a"], "unmatched_before": before, "unmatched_after": after}]}),
+            )
+        };
+        assert_eq!(change(false, true), "a\n  ! no match block fits any more\n");
+        assert_eq!(change(true, false), "a\n  ! a match block fits now\n");
+        assert_eq!(change(false, false), "a\n");
     }
 
     #[test]

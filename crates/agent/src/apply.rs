@@ -41,7 +41,8 @@ pub fn apply(machine: &Machine, arguments: &ApplyArguments) -> Result<Exit, Agen
     let traits = traits::collect(&posture);
 
     let known = known_secrets(&hands, &source)?;
-    let (compiled, environment) = compiled(machine, arguments, &tree, alone.as_deref(), known.as_ref(), &name, &traits.all)?;
+    let (compiled, environment) =
+        compiled(machine, arguments, &tree, alone.as_deref(), known.as_ref(), &name, &traits.all)?;
     if compiled.unmatched {
         tracing::warn!("no match block fits `{name}`: nothing is to be done");
     }

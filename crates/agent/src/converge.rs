@@ -54,7 +54,11 @@ pub fn converge(
         owed: &mut owed,
         applied: &mut applied,
         secrets,
-        options: RunOptions { dry_run: arguments.dry_run, diff: arguments.diff, only: arguments.only.clone() },
+        options: RunOptions {
+            dry_run: arguments.dry_run,
+            diff: arguments.diff,
+            only: arguments.only.clone(),
+        },
     };
     vigo_engine::run(input, &mut host).map_err(engine_error)
 }

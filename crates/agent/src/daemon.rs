@@ -33,7 +33,9 @@ pub fn daemon(machine: &Machine, arguments: &DaemonArguments) -> Result<Exit, Ag
     let mut failures = 0;
     loop {
         let lock = machine.state.lock(converge.wait);
-        let outcome = lock.map_err(AgentError::from).and_then(|_lock| run::once(machine, &mut enrolment, &hands, false, &converge));
+        let outcome = lock
+            .map_err(AgentError::from)
+            .and_then(|_lock| run::once(machine, &mut enrolment, &hands, false, &converge));
         match outcome {
             Ok(_) => failures = 0,
             Err(error) if error.blame() == Blame::Permission => return Err(error),
@@ -53,7 +55,8 @@ fn pause(interval: Duration, failures: u32) -> Duration {
 
 /// Moved by up to a tenth in either direction.
 fn jittered(pause: Duration) -> Duration {
-    let chance = vigo_wire::random::array::<2>().map_or(0.5, |bytes| f64::from(u16::from_le_bytes(bytes)) / f64::from(u16::MAX));
+    let chance = vigo_wire::random::array::<2>()
+        .map_or(0.5, |bytes| f64::from(u16::from_le_bytes(bytes)) / f64::from(u16::MAX));
     pause.mul_f64(0.9 + 0.2 * chance)
 }
 

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 use vigo_base::EnvoyName;
 use vigo_sys::spawn::Spawner;
+use vigo_wire::WireError;
 use vigo_wire::enrol::{self, Token};
 use vigo_wire::identity::Identity;
 use vigo_wire::worker::{Client, TransportKey};
@@ -59,9 +60,12 @@ pub fn enroll(state: &State, spawner: &Spawner, arguments: &EnrollArguments) -> 
     let enrolled = match enrol::open_answer(&answer, &pending.request, &token, seconds_now()) {
         Ok(enrolled) => enrolled,
         Err(error) => {
-            // What was refused once is refused again: the next try starts afresh.
-            forget_pending(state)?;
-            return Err(refusal(error));
+            // Only what the server itself refuses is over. Anything else may come from somebody on the way: the same request is sent again by the next try,
+            // and gets the same answer without costing another use of the token.
+            if matches!(error, WireError::Refused { proven: true, .. }) {
+                forget_pending(state)?;
+            }
+            return Err(refusal(error).into());
         }
     };
     let record = Record {
@@ -101,7 +105,11 @@ fn pending(
 ) -> Result<Pending, AgentError> {
     let folder = &state.identity;
     let purpose = format!("{server}\n{name}\n{}\n", vigo_base::encode_hex(token.id()));
-    let stored = (folder.read(PENDING_SERVER, 1024)?, folder.read(PENDING_REQUEST, 1 << 17)?, folder.read(PENDING_KEY, 4096)?);
+    let stored = (
+        folder.read(PENDING_SERVER, 1024)?,
+        folder.read(PENDING_REQUEST, 1 << 17)?,
+        folder.read(PENDING_KEY, 4096)?,
+    );
     if let (Some(for_what), Some(request), Some(key)) = stored
         && for_what == purpose.as_bytes()
     {
@@ -124,11 +132,15 @@ fn forget_pending(state: &State) -> Result<(), AgentError> {
     Ok(())
 }
 
-/// Says more where the reason is the token and not the network.
-fn refusal(error: vigo_wire::WireError) -> AgentError {
+/// Says what a refusal without proof may mean: whoever answers does not know the token's secret.
+fn refusal(error: WireError) -> WireError {
     match error {
-        vigo_wire::WireError::Refused { code, message, .. } => AgentError::Refused { code, message },
-        other => other.into(),
+        WireError::Refused { code, message, proven: false } => WireError::Refused {
+            code,
+            message: format!("{message}; if the token is right, this is not the server that made it"),
+            proven: false,
+        },
+        other => other,
     }
 }
 
@@ -146,7 +158,8 @@ fn read_token(path: &Path) -> Result<String, AgentError> {
     let input: OwnedFd = if path == Path::new("-") {
         rustix::io::dup(rustix::stdio::stdin()).map_err(|errno| failed(errno.into()))?
     } else {
-        rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| failed(errno.into()))?
+        rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| failed(errno.into()))?
     };
     let mut text = String::new();
     let bound = u64::try_from(TOKEN_LIMIT).unwrap_or(u64::MAX) + 1;
@@ -165,7 +178,9 @@ pub fn host_name() -> Result<EnvoyName, AgentError> {
     let system = rustix::system::uname();
     let short = system.nodename().to_string_lossy().into_owned();
     let name = full_name(&short).unwrap_or(short);
-    name.parse().map_err(|error: vigo_base::NameError| AgentError::Operator(format!("cannot use the name of this host: {error}; give one with --name")))
+    name.parse().map_err(|error: vigo_base::NameError| {
+        AgentError::Operator(format!("cannot use the name of this host: {error}; give one with --name"))
+    })
 }
 
 /// What /etc/hosts says is the full name of `short` (hosts(5): the first name of a line is the canonical one). DNS is not asked: this process has no network.

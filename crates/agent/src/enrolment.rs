@@ -100,7 +100,11 @@ impl Enrolment {
             envoy: EnvoyId::from_bytes(&record.envoy).ok_or_else(|| wrong("the id has not 16 bytes"))?,
             name: record.name.parse().map_err(|_| wrong("the name is no envoy name"))?,
             anchor: record.anchor.as_slice().try_into().map_err(|_| wrong("the anchor has not 32 bytes"))?,
-            session: record.session.as_slice().try_into().map_err(|_| wrong("the session key has not 32 bytes"))?,
+            session: record
+                .session
+                .as_slice()
+                .try_into()
+                .map_err(|_| wrong("the session key has not 32 bytes"))?,
             identity,
             record,
         }))

@@ -11,10 +11,14 @@ use vigo_wire::WireError;
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
     /// This machine was never enrolled.
-    #[error("cannot run: this machine is not enrolled with a server; use `vigo enroll HOST --token-file FILE`, or `vigo apply` without a server")]
+    #[error(
+        "cannot run: this machine is not enrolled with a server; use `vigo enroll HOST --token-file FILE`, or `vigo apply` without a server"
+    )]
     NotEnrolled,
     /// It is enrolled already.
-    #[error("cannot enrol: `{path}` is the identity of the envoy `{name}` already; use another --state-dir, or remove that folder if this machine is to become a new envoy")]
+    #[error(
+        "cannot enrol: `{path}` is the identity of the envoy `{name}` already; use another --state-dir, or remove that folder if this machine is to become a new envoy"
+    )]
     Enrolled {
         /// Where.
         path: PathBuf,
@@ -97,9 +101,12 @@ impl AgentError {
             Self::Enrolled { .. } | Self::Token(_) | Self::Read { .. } | Self::Operator(_) => Blame::Operator,
             Self::Policy(_) => Blame::Author,
             Self::Answer(_) | Self::Assignment(_) => Blame::Peer,
-            Self::Stored { .. } | Self::Start { .. } | Self::Run(_) | Self::Print(_) | Self::State(_) | Self::Folder(_) => {
-                Blame::Machine
-            }
+            Self::Stored { .. }
+            | Self::Start { .. }
+            | Self::Run(_)
+            | Self::Print(_)
+            | Self::State(_)
+            | Self::Folder(_) => Blame::Machine,
             Self::Hand(error) => error.blame(),
             Self::Wire(error) => error.blame(),
         }

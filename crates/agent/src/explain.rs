@@ -23,7 +23,11 @@ pub fn explain(arguments: &ExplainArguments) -> Result<Exit, AgentError> {
         let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
         return Err(AgentError::Operator(format!("there is no resource type `{name}`{near}")));
     };
-    if arguments.json { output::print_json(&as_json(found.info()))? } else { output::print(&text(found.info()))? }
+    if arguments.json {
+        output::print_json(&as_json(found.info()))?
+    } else {
+        output::print(&text(found.info()))?
+    }
     Ok(Exit::Success)
 }
 
@@ -46,7 +50,12 @@ fn text(info: &TypeInfo) -> String {
         let _ = writeln!(out, "  {:<16} {}", "", details(attribute).join("; "));
     }
     if let Some((default, rest)) = info.states.split_first() {
-        let _ = writeln!(out, "  {:<16} {default} (default){}", "state", rest.iter().map(|state| format!(", {state}")).collect::<String>());
+        let _ = writeln!(
+            out,
+            "  {:<16} {default} (default){}",
+            "state",
+            rest.iter().map(|state| format!(", {state}")).collect::<String>()
+        );
     }
     for example in info.examples {
         let _ = writeln!(out, "\n# {}\n{}", example.title, example.policy.trim_end());

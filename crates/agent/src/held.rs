@@ -56,8 +56,13 @@ impl Held {
             return Err(wrong("a later version of Vigo wrote it; upgrade this one".to_owned()));
         }
         let signed = record.signed.ok_or_else(|| wrong("the assignment is missing".to_owned()))?;
-        let assignment =
-            verify_assignment(&signed, &record.keys, &enrolment.anchor, &enrolment.envoy, record.accepted_at)?;
+        let assignment = verify_assignment(
+            &signed,
+            &record.keys,
+            &enrolment.anchor,
+            &enrolment.envoy,
+            record.accepted_at,
+        )?;
         let name = bundle_name(assignment.bundle());
         let bundle = folder
             .read(&name, limits::BUNDLE)?
@@ -104,14 +109,19 @@ pub fn take(
     match accept(before.as_ref(), &standing) {
         Decision::Accept | Decision::Same => {}
         Decision::Refused(Refusal::Lower) => {
-            return Err(AgentError::Assignment("it is older than the one that is held; if the server was restored from a backup, its term has to be raised"));
+            return Err(AgentError::Assignment(
+                "it is older than the one that is held; if the server was restored from a backup, its term has to be raised",
+            ));
         }
         Decision::Refused(Refusal::Equivocation) => {
-            return Err(AgentError::Assignment("it contradicts the one that is held with the same number: somebody signed twice"));
+            return Err(AgentError::Assignment(
+                "it contradicts the one that is held with the same number: somebody signed twice",
+            ));
         }
     }
     let name = bundle_name(assignment.bundle());
-    let stored = folder.read(&name, limits::BUNDLE)?.filter(|bytes| Digest::of(bytes) == *assignment.bundle());
+    let stored =
+        folder.read(&name, limits::BUNDLE)?.filter(|bytes| Digest::of(bytes) == *assignment.bundle());
     let bundle = match stored {
         Some(bytes) => check_bundle(&bytes, assignment.bundle())?,
         None => {

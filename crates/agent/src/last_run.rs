@@ -49,7 +49,12 @@ pub struct LastRun {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn store(folder: &Folder, report: &RunReport, frame: &Frame, posture: &Posture) -> Result<(), AgentError> {
+pub fn store(
+    folder: &Folder,
+    report: &RunReport,
+    frame: &Frame,
+    posture: &Posture,
+) -> Result<(), AgentError> {
     let summary = report.summary();
     let bad = report.resources.iter().filter(|resource| !resource.outcome.satisfies());
     let last = LastRun {
@@ -78,6 +83,9 @@ pub fn store(folder: &Folder, report: &RunReport, frame: &Frame, posture: &Postu
 /// When it cannot be read.
 pub fn load(folder: &Folder) -> Result<Option<LastRun>, AgentError> {
     let Some(bytes) = folder.read(NAME, 1 << 20)? else { return Ok(None) };
-    let wrong = |error: serde_json::Error| AgentError::Stored { path: folder.path().join(NAME), why: error.to_string() };
+    let wrong = |error: serde_json::Error| AgentError::Stored {
+        path: folder.path().join(NAME),
+        why: error.to_string(),
+    };
     serde_json::from_slice(&bytes).map(Some).map_err(wrong)
 }

@@ -89,7 +89,9 @@ fn execute(arguments: &Arguments, hardened: Hardened) -> Result<Exit, AgentError
     }
     match &arguments.command {
         Command::Apply(apply) => apply::apply(&machine, apply),
-        Command::Enroll(enroll) => enrolled(&enroll::enroll(&machine.state, &machine.spawner, enroll)?, enroll.json),
+        Command::Enroll(enroll) => {
+            enrolled(&enroll::enroll(&machine.state, &machine.spawner, enroll)?, enroll.json)
+        }
         Command::Run(run) => run::run(&machine, run),
         Command::Daemon(daemon) => daemon::daemon(&machine, daemon),
         Command::Status(output) => status::status(&machine, *output),

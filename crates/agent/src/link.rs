@@ -49,7 +49,6 @@ impl Link {
         &self.client
     }
 
-
     /// Asks the server and gives its answer. Every request may be sent twice: see the decision on frames.
     ///
     /// # Errors
@@ -91,7 +90,8 @@ impl Link {
 
     fn handshake(&self, enrolment: &Enrolment, now: u64) -> Result<([u8; 16], Session), WireError> {
         let id = vigo_wire::random::array::<16>()?;
-        let (initiator, hello) = Initiator::begin(enrolment.identity.exchange(), &enrolment.session, &self.context)?;
+        let (initiator, hello) =
+            Initiator::begin(enrolment.identity.exchange(), &enrolment.session, &self.context)?;
         let answer = self.client.exchange(&id, &enrolment.envoy, hello, PATIENCE)?;
         Ok((id, initiator.finish(&answer, now)?))
     }

@@ -20,10 +20,8 @@ pub fn start(level: LogLevel, format: LogFormat) {
     // `try_init` fails only when a log was started before.
     let _started_before = match format {
         LogFormat::Text => lines.try_init(),
-        LogFormat::Json => tracing_subscriber::fmt()
-            .with_max_level(level)
-            .with_writer(std::io::stderr)
-            .json()
-            .try_init(),
+        LogFormat::Json => {
+            tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).json().try_init()
+        }
     };
 }

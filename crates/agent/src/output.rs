@@ -77,7 +77,12 @@ struct JsonResource<'a> {
 ///
 /// # Errors
 /// As [`print`].
-pub fn print_run(report: &RunReport, envoy: &str, offline: bool, arguments: &ConvergeArguments) -> Result<(), AgentError> {
+pub fn print_run(
+    report: &RunReport,
+    envoy: &str,
+    offline: bool,
+    arguments: &ConvergeArguments,
+) -> Result<(), AgentError> {
     if arguments.json { print_json(&json(report, envoy, offline)) } else { print(&text(report, arguments)) }
 }
 
@@ -169,7 +174,9 @@ fn add_resource(out: &mut String, resource: &ResourceReport, dry_run: bool) {
 fn line(out: &mut String, before: &str, text: &str) {
     for part in text.lines() {
         out.push_str(before);
-        out.extend(part.chars().map(|letter| if letter.is_control() && letter != '\t' { ' ' } else { letter }));
+        out.extend(
+            part.chars().map(|letter| if letter.is_control() && letter != '\t' { ' ' } else { letter }),
+        );
         out.push('\n');
     }
 }

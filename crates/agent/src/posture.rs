@@ -106,7 +106,9 @@ fn pages(insecure: &mut Vec<String>, weak: &mut Vec<String>, facts: &Facts, choi
     let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
     match kind {
         Kind::Secret => {}
-        Kind::Locked if choice == Choice::Mlock => weak.push("locked pages instead of memfd_secret, as the settings say".to_owned()),
+        Kind::Locked if choice == Choice::Mlock => {
+            weak.push("locked pages instead of memfd_secret, as the settings say".to_owned())
+        }
         Kind::Locked => weak.push(format!("locked pages instead of memfd_secret{why}")),
         Kind::Plain => insecure.push(format!("no protected pages{why}")),
     }
@@ -125,7 +127,8 @@ fn worker(weak: &mut Vec<String>, facts: &Facts, identity: &Path) {
         weak.push("the worker runs as the same user as the agent".to_owned());
     }
     weak.extend(worker.missing.iter().map(|missing| format!("worker: {missing}")));
-    let readable = std::fs::metadata(identity).is_ok_and(|meta| meta.uid() == worker.user || meta.mode() & 0o077 != 0);
+    let readable =
+        std::fs::metadata(identity).is_ok_and(|meta| meta.uid() == worker.user || meta.mode() & 0o077 != 0);
     if readable {
         weak.push("the worker's user could read the identity key".to_owned());
     }
@@ -160,7 +163,10 @@ mod tests {
     fn everything_that_is_missing_has_a_reason() {
         let base = reasons(|_| {});
         let more = |reasons: Vec<String>, word: &str| {
-            assert!(reasons.len() == base.len() + 1 && reasons.iter().any(|reason| reason.contains(word)), "{reasons:?}");
+            assert!(
+                reasons.len() == base.len() + 1 && reasons.iter().any(|reason| reason.contains(word)),
+                "{reasons:?}"
+            );
         };
         more(reasons(|hand| hand.dumpable = true), "hand is dumpable");
         more(reasons(|hand| hand.tracer = Some(7)), "process 7");

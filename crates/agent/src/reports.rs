@@ -60,7 +60,11 @@ pub fn queue(folder: &Folder, report: &Report) -> Result<(), AgentError> {
     let name = format!("{:020}-{}", report.started_at, vigo_base::encode_hex(&report.run));
     let mut bytes = report.encode_to_vec();
     if bytes.len() > limits::REPORT {
-        let short = Report { resources: Vec::new(), problems: vec!["the report was too long to be sent".to_owned()], ..report.clone() };
+        let short = Report {
+            resources: Vec::new(),
+            problems: vec!["the report was too long to be sent".to_owned()],
+            ..report.clone()
+        };
         bytes = short.encode_to_vec();
     }
     Ok(folder.write(&name, &bytes)?)

@@ -22,6 +22,8 @@ use vigo_wire::inner::{Answer, Ask, BundleRequest, CheckIn, CheckInReply, Renew}
 const DAY_S: u64 = 86_400;
 /// A transport certificate is renewed at two thirds of its thirty days.
 const RENEW_AFTER_S: u64 = 20 * DAY_S;
+/// The word with which a server refuses everything but a renewal.
+const EXPIRED: &str = "expired";
 /// The continuity value and the digest of the traits that the server has, in the identity folder.
 const CONTINUITY: &str = "continuity";
 const TRAITS_DIGEST: &str = "traits.digest";
@@ -51,7 +53,8 @@ pub fn once(
     let (started, started_at) = (Instant::now(), seconds_now());
     let held = Held::load(&machine.state.bundle, enrolment)?;
     let (mut link, worker) = Link::start(&machine.spawner, enrolment)?;
-    let facts = Facts { worker: Some(worker), enrolled: true, swap: traits::swap_class(), ..machine.facts(hands) };
+    let facts =
+        Facts { worker: Some(worker), enrolled: true, swap: traits::swap_class(), ..machine.facts(hands) };
     let posture = Posture::assess(&facts, machine.settings.arena, &enrolment::identity_path(&machine.state));
     let traits = traits::collect(&posture);
 
@@ -118,8 +121,12 @@ fn check_in(
     traits: &Traits,
     posture: &Posture,
 ) -> CheckedIn {
-    let checked = ask_check_in(machine, enrolment, link, held.as_ref(), traits, posture)
-        .and_then(|reply| take(machine, enrolment, link, held.as_ref(), reply));
+    let mut asked = ask_check_in(machine, enrolment, link, held.as_ref(), traits, posture);
+    if matches!(&asked, Err(AgentError::Refused { code, .. }) if code == EXPIRED) {
+        asked = renew(machine, enrolment, link, seconds_now())
+            .and_then(|()| ask_check_in(machine, enrolment, link, held.as_ref(), traits, posture));
+    }
+    let checked = asked.and_then(|reply| take(machine, enrolment, link, held.as_ref(), reply));
     match checked {
         Ok(taken) => Ok(taken.or(held)),
         Err(error) => Err((held, error)),
@@ -198,20 +205,28 @@ fn keep_time(
     link: &mut Link,
     server_time: u64,
 ) -> Result<(), AgentError> {
-    let mut record = enrolment.record.clone();
-    if server_time.saturating_sub(record.transport_since) >= RENEW_AFTER_S {
-        let key = link.client().make_transport_key()?;
-        let ask = Renew { request: key.certificate_request.clone() };
-        let Answer::Renew(reply) = link.ask(enrolment, Ask::Renew(ask))? else {
-            return Err(AgentError::Answer("it is no transport certificate"));
-        };
-        record.transport_key.clone_from(&key.key);
-        record.transport_chain = reply.chain;
-        record.transport_since = server_time;
-    } else if server_time.saturating_sub(record.server_time) < DAY_S {
+    if server_time.saturating_sub(enrolment.record.transport_since) >= RENEW_AFTER_S {
+        return renew(machine, enrolment, link, server_time);
+    }
+    if server_time.saturating_sub(enrolment.record.server_time) < DAY_S {
         return Ok(());
     }
-    record.server_time = record.server_time.max(server_time);
+    enrolment.record.server_time = server_time;
+    enrolment::store(&machine.state.identity, &enrolment.record)
+}
+
+/// Gets a new transport certificate for a new key of the worker's.
+fn renew(machine: &Machine, enrolment: &mut Enrolment, link: &mut Link, now: u64) -> Result<(), AgentError> {
+    let key = link.client().make_transport_key()?;
+    let ask = Renew { request: key.certificate_request.clone() };
+    let Answer::Renew(reply) = link.ask(enrolment, Ask::Renew(ask))? else {
+        return Err(AgentError::Answer("it is no transport certificate"));
+    };
+    let mut record = enrolment.record.clone();
+    record.transport_key.clone_from(&key.key);
+    record.transport_chain = reply.chain;
+    record.transport_since = now;
+    record.server_time = record.server_time.max(now);
     enrolment::store(&machine.state.identity, &record)?;
     enrolment.record = record;
     link.client().configure(enrolment.transport())?;

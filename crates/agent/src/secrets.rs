@@ -62,7 +62,9 @@ impl ServerSecrets<'_> {
     /// What the hand does not hold in its current version is fetched.
     fn batch(&mut self, paths: &[SecretPath]) -> Answers {
         let held = self.held();
-        let has = |path: &SecretPath| held.get(path).filter(|version| self.versions.get(path).is_none_or(|now| now == *version));
+        let has = |path: &SecretPath| {
+            held.get(path).filter(|version| self.versions.get(path).is_none_or(|now| now == *version))
+        };
         let wanted: Vec<SecretPath> = paths.iter().filter(|path| has(path).is_none()).cloned().collect();
         let have: BTreeMap<SecretPath, SecretVersion> =
             paths.iter().filter_map(|path| Some((path.clone(), *has(path)?))).collect();
@@ -115,10 +117,13 @@ impl ServerSecrets<'_> {
         };
         match link.ask(self.enrolment, Ask::Secrets(ask)) {
             Ok(Answer::Secrets(reply)) if reply.items.len() == paths.len() => {
-                let binding = Binding { party: *self.enrolment.envoy.as_bytes(), epoch: reply.epoch, request };
+                let binding =
+                    Binding { party: *self.enrolment.envoy.as_bytes(), epoch: reply.epoch, request };
                 Ok((reply, binding))
             }
-            Ok(_) => Err(Failure::blocked("the server answered something else than the secrets that were asked for")),
+            Ok(_) => Err(Failure::blocked(
+                "the server answered something else than the secrets that were asked for",
+            )),
             Err(AgentError::Refused { code, message }) => {
                 Err(Failure::blocked(format!("the server refuses all secrets ({code}): {message}")))
             }
@@ -156,7 +161,9 @@ impl ServerSecrets<'_> {
 
 fn sealed_item(path: &SecretPath, item: SecretItem) -> Result<SealedItem, Failure> {
     if item.path != path.as_str() {
-        return Err(Failure::blocked("the server answered with another secret than the one that was asked for"));
+        return Err(Failure::blocked(
+            "the server answered with another secret than the one that was asked for",
+        ));
     }
     if !item.refused.is_empty() {
         return Err(Failure::blocked(format!("secret `{path}` is refused: {}", item.refused)));
@@ -208,7 +215,8 @@ impl Secrets for LocalSecrets {
     fn obtain(&mut self, paths: &[SecretPath]) -> Answers {
         let answers = match &self.source {
             LocalSource::None => {
-                let failure = Failure::blocked("no source of secrets was named").help("add `--secrets VAULT-DIR`, `--secrets env` or `--secrets systemd`");
+                let failure = Failure::blocked("no source of secrets was named")
+                    .help("add `--secrets VAULT-DIR`, `--secrets env` or `--secrets systemd`");
                 paths.iter().map(|_| Err(failure.clone())).collect()
             }
             LocalSource::Vault(folder) => self.from_vault(folder, paths),
@@ -261,7 +269,10 @@ impl LocalSecrets {
     fn from_file(&self, folder: &Path, path: &SecretPath) -> Result<SecretVersion, Failure> {
         let file = folder.join(path.as_str().replace('/', "."));
         if !file.exists() {
-            return Err(Failure::blocked(format!("secret `{path}` is missing: there is no `{}`", file.display())));
+            return Err(Failure::blocked(format!(
+                "secret `{path}` is missing: there is no `{}`",
+                file.display()
+            )));
         }
         self.hands.with(|hand| hand.take_from_file(path, &file))?;
         Ok(SecretVersion(1))
@@ -284,7 +295,10 @@ mod tests {
 
     #[test]
     fn a_path_has_one_name_in_the_environment() {
-        assert_eq!(variable_name(&"web/up-stream.token".parse().unwrap()), "VIGO_SECRET_web__up_stream_token");
+        assert_eq!(
+            variable_name(&"web/up-stream.token".parse().unwrap()),
+            "VIGO_SECRET_web__up_stream_token"
+        );
     }
 
     #[test]

@@ -7,8 +7,8 @@ use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vigo_base::limits;
-use vigo_sys::arena::Choice;
 use vigo_syntax::{Code, Diagnostic, Entry, Kind, Node, Tree, has_errors, render_text};
+use vigo_sys::arena::Choice;
 
 /// Where the file is looked for when none is named, by root.
 const FILE: &str = "/etc/vigo/agent.yaml";
@@ -55,7 +55,8 @@ impl Settings {
     /// When a file that was named cannot be read, or has mistakes: they are in the message.
     pub fn load(arguments: &Arguments) -> Result<Self, AgentError> {
         let named = arguments.config.as_deref();
-        let usual = rustix::process::geteuid().is_root().then(|| Path::new(FILE)).filter(|path| path.exists());
+        let usual =
+            rustix::process::geteuid().is_root().then(|| Path::new(FILE)).filter(|path| path.exists());
         let file = match named.or(usual) {
             Some(path) => read(path)?,
             None => File::default(),
@@ -100,11 +101,18 @@ fn parse(name: &str, bytes: &[u8]) -> Result<File, AgentError> {
             }
         }
         Kind::Null | Kind::Invalid => {}
-        _ => diagnostics.push(Diagnostic::new(Code::WrongKind, parsed.root.span, "settings are a map of names and values")),
+        _ => diagnostics.push(Diagnostic::new(
+            Code::WrongKind,
+            parsed.root.span,
+            "settings are a map of names and values",
+        )),
     }
     if has_errors(&diagnostics) {
         vigo_syntax::sort(&mut diagnostics);
-        return Err(AgentError::Operator(format!("cannot use the settings:\n{}", render_text(&diagnostics, &tree).trim_end())));
+        return Err(AgentError::Operator(format!(
+            "cannot use the settings:\n{}",
+            render_text(&diagnostics, &tree).trim_end()
+        )));
     }
     Ok(file)
 }
@@ -116,7 +124,9 @@ impl File {
             "state_dir" => self.state_dir = Some(PathBuf::from(text(value)?)),
             "log_level" => self.log_level = Some(word(value)?),
             "log_format" => self.log_format = Some(word(value)?),
-            "interval" => self.interval = Some(parse_duration(text(value)?).map_err(|why| wrong(value, &why))?),
+            "interval" => {
+                self.interval = Some(parse_duration(text(value)?).map_err(|why| wrong(value, &why))?)
+            }
             "arena" => {
                 self.arena = Some(match text(value)? {
                     "auto" => Choice::Auto,
@@ -134,7 +144,12 @@ impl File {
                     || format!("the settings are: {}", KEYS.join(", ")),
                     |near| format!("did you mean `{near}`?"),
                 );
-                return Err(Diagnostic::new(Code::UnknownKey, entry.key_span, format!("unknown setting `{other}`")).help(near));
+                return Err(Diagnostic::new(
+                    Code::UnknownKey,
+                    entry.key_span,
+                    format!("unknown setting `{other}`"),
+                )
+                .help(near));
             }
         }
         Ok(())
@@ -170,7 +185,9 @@ mod tests {
 
     #[test]
     fn a_file_sets_what_it_says() {
-        let file = parse("agent.yaml", b"interval: 90s\narena: mlock\narena_max: 1048576\nlog_level: debug\n").unwrap();
+        let file =
+            parse("agent.yaml", b"interval: 90s\narena: mlock\narena_max: 1048576\nlog_level: debug\n")
+                .unwrap();
         assert_eq!(file.interval, Some(Duration::from_secs(90)));
         assert_eq!(file.arena, Some(Choice::Mlock));
         assert_eq!(file.arena_max, Some(1 << 20));

@@ -1,11 +1,11 @@
 //! The state folder: what this machine remembers between two runs. No value of a secret ever stands in it.
 
-use vigo_host::{Folder, FolderError};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use vigo_host::{Folder, FolderError};
 
 /// The format of the folder's content that this build reads and writes.
 const FORMAT: &str = "1\n";
@@ -29,7 +29,9 @@ pub enum StateError {
         path: PathBuf,
     },
     /// There is no home for it.
-    #[error("cannot choose a state folder: neither XDG_STATE_HOME nor HOME is set; name one with --state-dir")]
+    #[error(
+        "cannot choose a state folder: neither XDG_STATE_HOME nor HOME is set; name one with --state-dir"
+    )]
     NoHome,
 }
 
@@ -103,9 +105,8 @@ impl State {
     pub fn lock(&self, wait: Duration) -> Result<RunLock, StateError> {
         let path = self.root.path().join("lock");
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR).map_err(|errno| {
-            FolderError::Call { verb: "open", path: path.clone(), source: errno.into() }
-        })?;
+        let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)
+            .map_err(|errno| FolderError::Call { verb: "open", path: path.clone(), source: errno.into() })?;
         let started = Instant::now();
         loop {
             // flock(2): it goes with the descriptor, so a killed run leaves no lock behind.

@@ -71,7 +71,11 @@ pub fn status(machine: &Machine, arguments: OutputArguments) -> Result<Exit, Age
         waiting_reports: machine.state.queue.names()?.len(),
         owed_notifications: machine.state.owed.names()?.len(),
     };
-    if arguments.json { output::print_json(&status)? } else { output::print(&text(&status))? }
+    if arguments.json {
+        output::print_json(&status)?
+    } else {
+        output::print(&text(&status))?
+    }
     Ok(Exit::Success)
 }
 
@@ -195,7 +199,8 @@ pub fn traits(machine: &Machine, arguments: OutputArguments) -> Result<Exit, Age
         let object = serde_json::json!({ "format": FORMAT, "traits": value });
         output::print_json(&object)?;
     } else {
-        let text = serde_json::to_string_pretty(&value).map_err(|error| AgentError::Run(error.to_string()))?;
+        let text =
+            serde_json::to_string_pretty(&value).map_err(|error| AgentError::Run(error.to_string()))?;
         output::print(&format!("{text}\n"))?;
     }
     Ok(if traits.failed.is_empty() { Exit::Success } else { Exit::Bad })

@@ -58,7 +58,8 @@ fn failure(error: &FolderError) -> Failure {
 }
 
 fn encode(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
-    serde_json::to_vec(value).map_err(|error| Failure::failed(format!("cannot write to the state folder: {error}")))
+    serde_json::to_vec(value)
+        .map_err(|error| Failure::failed(format!("cannot write to the state folder: {error}")))
 }
 
 impl OwedStore for Owed<'_> {
@@ -120,14 +121,18 @@ impl<'a> Applied<'a> {
     /// # Errors
     /// When they cannot be read.
     pub fn load(folder: &'a Folder) -> Result<Self, AgentError> {
-        let Some(bytes) = folder.read(APPLIED, LIMIT)? else { return Ok(Self { folder, records: BTreeMap::new() }) };
+        let Some(bytes) = folder.read(APPLIED, LIMIT)? else {
+            return Ok(Self { folder, records: BTreeMap::new() });
+        };
         let file: AppliedFile = parse(folder, APPLIED, &bytes)?;
-        let records = file.resources.into_iter().filter_map(|(id, stored)| Some((id, stored.into_record()?))).collect();
+        let records =
+            file.resources.into_iter().filter_map(|(id, stored)| Some((id, stored.into_record()?))).collect();
         Ok(Self { folder, records })
     }
 
     fn save(&self) -> Result<(), Failure> {
-        let resources = self.records.iter().map(|(id, record)| (id.clone(), StoredRecord::of(record))).collect();
+        let resources =
+            self.records.iter().map(|(id, record)| (id.clone(), StoredRecord::of(record))).collect();
         let bytes = encode(&AppliedFile { format: FORMAT, resources })?;
         self.folder.write(APPLIED, &bytes).map_err(|error| failure(&error))
     }
@@ -150,8 +155,11 @@ impl StoredRecord {
 
     /// `None` for what no version of Vigo wrote: then the resource counts as never applied.
     fn into_record(self) -> Option<AppliedRecord> {
-        let secrets: Option<Vec<_>> =
-            self.secrets.into_iter().map(|(path, version)| Some((path.parse().ok()?, SecretVersion(version)))).collect();
+        let secrets: Option<Vec<_>> = self
+            .secrets
+            .into_iter()
+            .map(|(path, version)| Some((path.parse().ok()?, SecretVersion(version))))
+            .collect();
         Some(AppliedRecord {
             secrets: secrets?,
             attributes: self.attributes.parse().ok()?,

@@ -11,7 +11,8 @@ use std::path::Path;
 pub fn run(mode: &str, folder: &Path, count: &str) -> Result<(), String> {
     let count: usize = count.parse().map_err(|_| "COUNT is no number".to_owned())?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder = rustix::fs::open(folder, flags, Mode::empty()).map_err(|errno| format!("open folder: {errno}"))?;
+    let folder =
+        rustix::fs::open(folder, flags, Mode::empty()).map_err(|errno| format!("open folder: {errno}"))?;
     let wrong = match mode {
         "none" => 0,
         "check" => (0..count).filter(|number| !same(&folder, *number)).count(),

@@ -18,7 +18,8 @@ pub struct Cost {
 pub fn once(command: &mut Command) -> Result<Cost, String> {
     let before = vigo_sys::usage::children();
     let started = Instant::now();
-    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().map_err(|error| error.to_string())?;
+    let status =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).status().map_err(|error| error.to_string())?;
     let wall_ms = started.elapsed().as_secs_f64() * 1e3;
     let after = vigo_sys::usage::children();
     if !status.success() {

@@ -79,7 +79,10 @@ impl Bench {
         for number in 0..20 {
             text.push_str(&format!("  v{number}: \"value {number} on {{{{ traits.os.family }}}}\"\n"));
         }
-        text.push_str(&format!("resources:\n  - {{type: directory, target_path: \"{}\"}}\n", folder.display()));
+        text.push_str(&format!(
+            "resources:\n  - {{type: directory, target_path: \"{}\"}}\n",
+            folder.display()
+        ));
         for number in 0..count {
             text.push_str(&format!(
                 "  - type: file\n    target_path: \"{}/t{number}.conf\"\n    content: |\n",
@@ -88,7 +91,9 @@ impl Bench {
             for variable in 0..20 {
                 text.push_str(&format!("      s{variable} = {{{{ vars.v{variable} }}}} {number}\n"));
             }
-            text.push_str("      {% for w in range(traits.hardware.cpu_count) %}worker {{ w }}\n      {% endfor %}\n");
+            text.push_str(
+                "      {% for w in range(traits.hardware.cpu_count) %}worker {{ w }}\n      {% endfor %}\n",
+            );
         }
         self.save("templates", &text)
     }

@@ -21,7 +21,12 @@ impl Accounts {
     /// The accounts in the files of that folder.
     #[must_use]
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), users: OnceCell::new(), groups: OnceCell::new(), members: OnceCell::new() }
+        Self {
+            folder: folder.into(),
+            users: OnceCell::new(),
+            groups: OnceCell::new(),
+            members: OnceCell::new(),
+        }
     }
 
     /// Forgets what was read, because a command may have changed it.
@@ -140,7 +145,8 @@ mod tests {
             "root:x:0:0:root:/root:/bin/bash\nbad line\nalice:x:1000:100:A,,:/home/alice:\nalice:x:1:1::/:/bin/no\n",
         )
         .unwrap();
-        std::fs::write(place.path().join("group"), "users:x:100:\nwheel:x:10:alice,bob\nstaff:x:50:alice\n").unwrap();
+        std::fs::write(place.path().join("group"), "users:x:100:\nwheel:x:10:alice,bob\nstaff:x:50:alice\n")
+            .unwrap();
         let accounts = Accounts::in_folder(place.path());
         let alice = accounts.user("alice").unwrap().unwrap();
         assert_eq!((alice.id, alice.group, alice.shell.as_str()), (1000, 100, "/bin/sh"));

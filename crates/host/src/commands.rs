@@ -68,10 +68,14 @@ pub struct Resolved {
 /// Finds program and user of a request.
 pub fn resolve(request: &CommandRequest, accounts: &Accounts) -> Result<Resolved, Failure> {
     let (program, arguments) = match &request.line {
-        CommandLine::Shell { shell, text } => (shell.as_str().to_owned(), vec![Pieces::literal("-c"), text.clone()]),
+        CommandLine::Shell { shell, text } => {
+            (shell.as_str().to_owned(), vec![Pieces::literal("-c"), text.clone()])
+        }
         CommandLine::Arguments(words) => match words.split_first() {
             Some((program, rest)) => {
-                let name = program.as_literal().ok_or_else(|| Failure::failed("cannot run a program whose name holds a secret"))?;
+                let name = program
+                    .as_literal()
+                    .ok_or_else(|| Failure::failed("cannot run a program whose name holds a secret"))?;
                 (find_program(name)?, rest.to_vec())
             }
             None => return Err(Failure::failed("cannot run an empty command")),
@@ -88,7 +92,10 @@ fn find_program(name: &str) -> Result<String, Failure> {
     PATH.split(':')
         .map(|folder| format!("{folder}/{name}"))
         .find(|path| rustix::fs::access(path.as_str(), rustix::fs::Access::EXEC_OK).is_ok())
-        .ok_or_else(|| Failure::failed(format!("cannot find the program `{name}` in {PATH}")).help("install it, or write its whole path"))
+        .ok_or_else(|| {
+            Failure::failed(format!("cannot find the program `{name}` in {PATH}"))
+                .help("install it, or write its whole path")
+        })
 }
 
 type Identity = (User, Option<(u32, u32, Vec<u32>)>);
@@ -96,7 +103,13 @@ type Identity = (User, Option<(u32, u32, Vec<u32>)>);
 fn identity(request: &CommandRequest, accounts: &Accounts) -> Result<Identity, Failure> {
     let me = rustix::process::geteuid().as_raw();
     let own = || -> Result<User, Failure> {
-        let unknown = User { name: me.to_string(), id: me, group: rustix::process::getegid().as_raw(), home: "/".to_owned(), shell: "/bin/sh".to_owned() };
+        let unknown = User {
+            name: me.to_string(),
+            id: me,
+            group: rustix::process::getegid().as_raw(),
+            home: "/".to_owned(),
+            shell: "/bin/sh".to_owned(),
+        };
         Ok(accounts.user_by_id(me)?.unwrap_or(unknown))
     };
     let account = match &request.user {
@@ -107,7 +120,10 @@ fn identity(request: &CommandRequest, accounts: &Accounts) -> Result<Identity, F
         return Ok((account, None));
     }
     if me != 0 {
-        return Err(Failure::failed(format!("cannot run a command as `{}`: Vigo does not run as root here", account.name)));
+        return Err(Failure::failed(format!(
+            "cannot run a command as `{}`: Vigo does not run as root here",
+            account.name
+        )));
     }
     let mut groups = accounts.groups_of(&account)?;
     let group = request.group.unwrap_or(account.group);
@@ -150,7 +166,9 @@ fn c_string(text: &str) -> Result<CString, Failure> {
 /// Runs a command to its end or its timeout.
 pub fn run(spawner: &Spawner, request: &CommandRequest, accounts: &Accounts) -> Result<Ran, Failure> {
     let resolved = resolve(request, accounts)?;
-    let cannot = |errno: Errno| Failure::failed(format!("cannot prepare `{}`: {}", resolved.program, std::io::Error::from(errno)));
+    let cannot = |errno: Errno| {
+        Failure::failed(format!("cannot prepare `{}`: {}", resolved.program, std::io::Error::from(errno)))
+    };
     let stdin = input(request.stdin.as_ref())?;
     let (stdout, stdout_child) = pipe_with(PipeFlags::CLOEXEC).map_err(cannot)?;
     let (stderr, stderr_child) = pipe_with(PipeFlags::CLOEXEC).map_err(cannot)?;
@@ -167,7 +185,8 @@ pub fn run(spawner: &Spawner, request: &CommandRequest, accounts: &Accounts) -> 
     let environment: Vec<&std::ffi::CStr> = environment.iter().map(CString::as_c_str).collect();
     let program = c_string(&resolved.program)?;
     let folder = c_string(request.folder.as_str())?;
-    let credentials = resolved.credentials.as_ref().map(|(uid, gid, groups)| Credentials { uid: *uid, gid: *gid, groups });
+    let credentials =
+        resolved.credentials.as_ref().map(|(uid, gid, groups)| Credentials { uid: *uid, gid: *gid, groups });
     let mut child = spawner
         .spawn(&Spec {
             program: Program::Path(&program),
@@ -190,17 +209,24 @@ pub fn run(spawner: &Spawner, request: &CommandRequest, accounts: &Accounts) -> 
 fn start_failure(program: &str, request: &CommandRequest, error: &std::io::Error) -> Failure {
     let failure = Failure::failed(format!("cannot start `{program}` in `{}`: {error}", request.folder));
     match error.kind() {
-        std::io::ErrorKind::NotFound => failure.help("the program, its interpreter or the folder it is to run in is missing"),
-        std::io::ErrorKind::PermissionDenied => failure.help("the user it runs as may not execute it, or not enter the folder"),
+        std::io::ErrorKind::NotFound => {
+            failure.help("the program, its interpreter or the folder it is to run in is missing")
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            failure.help("the user it runs as may not execute it, or not enter the folder")
+        }
         _ => failure,
     }
 }
 
 /// Standard input as a descriptor that needs nobody to feed it.
 fn input(text: Option<&Pieces>) -> Result<OwnedFd, Failure> {
-    let cannot = |errno: Errno| Failure::failed(format!("cannot prepare standard input: {}", std::io::Error::from(errno)));
+    let cannot = |errno: Errno| {
+        Failure::failed(format!("cannot prepare standard input: {}", std::io::Error::from(errno)))
+    };
     let Some(text) = text else {
-        return rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(cannot);
+        return rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(cannot);
     };
     let file = rustix::fs::memfd_create("stdin", MemfdFlags::CLOEXEC).map_err(cannot)?;
     let mut rest = literal(text)?.as_bytes();
@@ -225,7 +251,8 @@ fn watch(child: &mut Child, stdout: &OwnedFd, stderr: &OwnedFd, timeout: Duratio
             child.wait().map_err(failed)?;
             break None;
         }
-        wait_for_news(child, [(stdout.as_fd(), open[0]), (stderr.as_fd(), open[1])], left).map_err(|errno| failed(errno.into()))?;
+        wait_for_news(child, [(stdout.as_fd(), open[0]), (stderr.as_fd(), open[1])], left)
+            .map_err(|errno| failed(errno.into()))?;
         for ((stream, tail), open) in [stdout, stderr].into_iter().zip(&mut tails).zip(&mut open) {
             *open = *open && drain(stream, tail).map_err(|errno| failed(errno.into()))?;
         }
@@ -255,7 +282,8 @@ fn wait_for_news(child: &Child, streams: [(BorrowedFd<'_>, bool); 2], left: Dura
     let open = streams.iter().filter(|(_, open)| *open).map(|(stream, _)| *stream);
     let mut fds: Vec<PollFd<'_>> =
         open.chain(ended).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-    let time = Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(60), tv_nsec: left.subsec_nanos().into() };
+    let time =
+        Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(60), tv_nsec: left.subsec_nanos().into() };
     match poll(&mut fds, Some(&time)) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(errno) => Err(errno),
@@ -305,7 +333,10 @@ mod tests {
     fn a_command_says_what_it_says_and_ends_as_it_ends() {
         let ran = run_it(&request("echo out; echo err >&2; exit 3"));
         assert_eq!(ran.end, End::Exited(3));
-        assert_eq!((ran.stdout.bytes.as_slice(), ran.stderr.bytes.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
+        assert_eq!(
+            (ran.stdout.bytes.as_slice(), ran.stderr.bytes.as_slice()),
+            (&b"out\n"[..], &b"err\n"[..])
+        );
         assert_eq!(run_it(&request("kill -9 $$")).end, End::Signalled(9));
     }
 
@@ -317,9 +348,11 @@ mod tests {
         let ran = run_it(&with_input);
         let text = String::from_utf8(ran.stdout.bytes).unwrap();
         assert!(text.starts_with("given\n"));
-        let names: Vec<&str> = text.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
+        let names: Vec<&str> =
+            text.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
         // The shell itself adds PWD, and some add SHLVL and OLDPWD or `_`.
-        let ours: Vec<&str> = names.into_iter().filter(|name| !["PWD", "SHLVL", "OLDPWD", "_"].contains(name)).collect();
+        let ours: Vec<&str> =
+            names.into_iter().filter(|name| !["PWD", "SHLVL", "OLDPWD", "_"].contains(name)).collect();
         assert_eq!(ours, ["EXTRA", "HOME", "LANG", "LOGNAME", "PATH", "SHELL", "USER"]);
     }
 

@@ -71,7 +71,9 @@ pub fn lines(there: Option<&[u8]>, wanted: &[u8]) -> Vec<DiffLine> {
 pub fn read_shown(file: impl Read) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let bound = u64::try_from(LONGEST_DIFF).unwrap_or(u64::MAX).saturating_add(1);
-    file.take(bound).read_to_end(&mut bytes).map_err(|error| Failure::failed(format!("cannot read: {error}")))?;
+    file.take(bound)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::failed(format!("cannot read: {error}")))?;
     Ok(bytes)
 }
 
@@ -103,7 +105,8 @@ mod tests {
 
     #[test]
     fn a_diff_shows_the_lines_and_what_is_around_them() {
-        let shown: Vec<String> = lines(Some(b"a\nb\nc\n"), b"a\nB\nc\n").iter().map(ToString::to_string).collect();
+        let shown: Vec<String> =
+            lines(Some(b"a\nb\nc\n"), b"a\nB\nc\n").iter().map(ToString::to_string).collect();
         assert_eq!(shown, [" a", "-b", "+B", " c"]);
         assert_eq!(lines(None, b"a\n").len(), 1);
         assert_eq!(lines(Some(b"\xff"), b"a").len(), 1);

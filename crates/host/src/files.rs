@@ -88,8 +88,10 @@ impl Folders {
             let entry = entry.map_err(cannot)?;
             let Ok(name) = entry.file_name().to_str() else {
                 let shown = entry.file_name().to_string_lossy();
-                return Err(Failure::failed(format!("cannot list `{path}`: the name `{shown}` in it is not UTF-8"))
-                    .help("rename or remove that file by hand"));
+                return Err(Failure::failed(format!(
+                    "cannot list `{path}`: the name `{shown}` in it is not UTF-8"
+                ))
+                .help("rename or remove that file by hand"));
             };
             if !matches!(name, "." | "..") {
                 names.push(name.to_owned());
@@ -104,13 +106,16 @@ impl Folders {
         let open = || {
             let (folder, name) = self.parent(path)?;
             // NONBLOCK: opening a pipe would otherwise wait for a writer (open(2)).
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+            let flags =
+                OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
             rustix::fs::openat(&*folder, name.as_str(), flags, rustix::fs::Mode::empty())
         };
         let file = match open() {
             Ok(file) => file,
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
-            Err(Errno::LOOP) => return Err(Failure::failed(format!("cannot read `{path}`: it is a symbolic link"))),
+            Err(Errno::LOOP) => {
+                return Err(Failure::failed(format!("cannot read `{path}`: it is a symbolic link")));
+            }
             Err(errno) => return Err(failed("read", path, errno)),
         };
         let entry = entry_of(&rustix::fs::fstat(&file).map_err(|errno| failed("look at", path, errno))?);
@@ -147,7 +152,13 @@ impl Folders {
                 Link::Soft(target) => rustix::fs::symlinkat(target.as_str(), &*folder, fresh.as_str())?,
                 Link::Hard(target) => {
                     let (from, from_name) = self.parent(target)?;
-                    rustix::fs::linkat(&*from, from_name.as_str(), &*folder, fresh.as_str(), AtFlags::empty())?;
+                    rustix::fs::linkat(
+                        &*from,
+                        from_name.as_str(),
+                        &*folder,
+                        fresh.as_str(),
+                        AtFlags::empty(),
+                    )?;
                 }
             }
             let place = || {
@@ -192,7 +203,8 @@ impl Folders {
         let set = || {
             let (folder, name) = self.parent(path)?;
             // Through a descriptor that was opened without following a link: fchmodat(2) would follow one.
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+            let flags =
+                OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
             let bits = rustix::fs::Mode::from_raw_mode(mode.bits() as _);
             match rustix::fs::openat(&*folder, name.as_str(), flags, rustix::fs::Mode::empty()) {
                 Ok(file) => rustix::fs::fchmod(&file, bits),
@@ -208,7 +220,13 @@ impl Folders {
     pub fn set_owner(&self, path: &AbsolutePath, ownership: Ownership) -> Result<(), Failure> {
         let set = || {
             let (folder, name) = self.parent(path)?;
-            rustix::fs::chownat(&*folder, name.as_str(), uid(ownership), gid(ownership), AtFlags::SYMLINK_NOFOLLOW)
+            rustix::fs::chownat(
+                &*folder,
+                name.as_str(),
+                uid(ownership),
+                gid(ownership),
+                AtFlags::SYMLINK_NOFOLLOW,
+            )
         };
         set().map_err(|errno| failed("set the owner of", path, errno))
     }

@@ -21,7 +21,9 @@ pub enum FolderError {
         source: std::io::Error,
     },
     /// Others could read or change what must be private.
-    #[error("cannot use `{path}`: it belongs to another user or others may enter it; `chmod 700` it, or choose another folder with --state-dir")]
+    #[error(
+        "cannot use `{path}`: it belongs to another user or others may enter it; `chmod 700` it, or choose another folder with --state-dir"
+    )]
     NotPrivate {
         /// Which folder.
         path: PathBuf,
@@ -49,7 +51,8 @@ impl Folder {
     /// # Errors
     /// When it cannot be made or opened, or is not private to this user.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
-        let call = |verb| move |source: std::io::Error| FolderError::Call { verb, path: path.to_owned(), source };
+        let call =
+            |verb| move |source: std::io::Error| FolderError::Call { verb, path: path.to_owned(), source };
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(call("make the folder above"))?;
         }

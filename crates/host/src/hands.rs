@@ -82,10 +82,16 @@ fn failure(error: &HandError) -> Failure {
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     let text = format!("{error}{cause}");
     match (error.code(), error.blame()) {
-        (Some(vigo_hand::FailureCode::NotHeld | vigo_hand::FailureCode::Locked | vigo_hand::FailureCode::Room), _) => {
-            Failure::blocked(text)
-        }
-        (None, Blame::Machine) => Failure::failed(text).help("run again; if it happens again, see the log of the kernel for why `vigo-hand` ended"),
+        (
+            Some(
+                vigo_hand::FailureCode::NotHeld
+                | vigo_hand::FailureCode::Locked
+                | vigo_hand::FailureCode::Room,
+            ),
+            _,
+        ) => Failure::blocked(text),
+        (None, Blame::Machine) => Failure::failed(text)
+            .help("run again; if it happens again, see the log of the kernel for why `vigo-hand` ended"),
         _ => Failure::failed(text),
     }
 }

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use vigo_base::{AbsolutePath, Mode, Pieces};
 use vigo_hand::target::{self, Durability, Intents};
 use vigo_resource::{
-    CommandLine, CommandRequest, Comparison, Context, Entry, Failure, Finished, Group, Host, Link, Output, OutputRule,
-    Ownership, Placement, Timestamp, User, Validation,
+    CommandLine, CommandRequest, Comparison, Context, Entry, Failure, Finished, Group, Host, Link, Output,
+    OutputRule, Ownership, Placement, Timestamp, User, Validation,
 };
 use vigo_sys::spawn::Spawner;
 
@@ -106,7 +106,12 @@ impl RealHost {
         Ok(Comparison::Different { diff: compare::lines(Some(&there), wanted) })
     }
 
-    fn place(&mut self, placement: &Placement, durability: Durability, content: &mut dyn FnMut(&mut dyn std::io::Write) -> std::io::Result<()>) -> Result<(), Failure> {
+    fn place(
+        &mut self,
+        placement: &Placement,
+        durability: Durability,
+        content: &mut dyn FnMut(&mut dyn std::io::Write) -> std::io::Result<()>,
+    ) -> Result<(), Failure> {
         let target = map::placement(placement, durability);
         target::place(&self.parts.intents, &target, content).map_err(|error| map::target_failure(&error))?;
         if durability == Durability::Later {
@@ -139,7 +144,12 @@ impl RealHost {
     }
 
     /// A file with a secret. Its candidate, if a command is to judge it, is the file that will be renamed into place, written by the hand.
-    fn write_secret(&self, placement: &Placement, content: &Pieces, context: &Context<'_>) -> Result<(), Failure> {
+    fn write_secret(
+        &self,
+        placement: &Placement,
+        content: &Pieces,
+        context: &Context<'_>,
+    ) -> Result<(), Failure> {
         let target = map::placement(placement, Durability::Each);
         let Some(validation) = &placement.validation else {
             return self.parts.hands.with(|hand| hand.write(&target, content, context.id)).map(|_| ());
@@ -178,7 +188,11 @@ impl RealHost {
             resource: context.id.to_owned(),
         };
         let finished = self.run_command(&request)?;
-        if finished.succeeded() { Ok(()) } else { Err(map::validation_failure(&validation.command, &finished)) }
+        if finished.succeeded() {
+            Ok(())
+        } else {
+            Err(map::validation_failure(&validation.command, &finished))
+        }
     }
 
     fn run_command(&self, request: &CommandRequest) -> Result<Finished, Failure> {
@@ -203,7 +217,10 @@ impl RealHost {
     fn run_with_secret(&self, request: &CommandRequest) -> Result<Finished, Failure> {
         let resolved = commands::resolve(request, &self.accounts.borrow())?;
         let command = map::command(request, resolved)?;
-        self.parts.hands.with(|hand| hand.run(&command)).map(|finished| map::finished(finished, request.output))
+        self.parts
+            .hands
+            .with(|hand| hand.run(&command))
+            .map(|finished| map::finished(finished, request.output))
     }
 
     /// Output may hold a value that somebody else put there: it goes through the hand as long as that holds any.
@@ -237,19 +254,28 @@ impl Host for RealHost {
 
     fn read_small(&self, path: &AbsolutePath, limit: usize) -> Result<Option<Vec<u8>>, Failure> {
         if self.is_tainted(path)? {
-            return Err(Failure::failed(format!("cannot read `{path}`: it holds a secret, or is not for everybody to read")));
+            return Err(Failure::failed(format!(
+                "cannot read `{path}`: it holds a secret, or is not for everybody to read"
+            )));
         }
         let Some((file, _)) = self.folders.open_file(path)? else { return Ok(None) };
         let mut bytes = Vec::new();
         let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-        file.take(bound).read_to_end(&mut bytes).map_err(|error| Failure::failed(format!("cannot read `{path}`: {error}")))?;
+        file.take(bound)
+            .read_to_end(&mut bytes)
+            .map_err(|error| Failure::failed(format!("cannot read `{path}`: {error}")))?;
         if bytes.len() > limit {
             return Err(Failure::failed(format!("cannot read `{path}`: it is larger than {limit} bytes")));
         }
         Ok(Some(bytes))
     }
 
-    fn compare_text(&self, target: &AbsolutePath, content: &Pieces, context: &Context<'_>) -> Result<Comparison, Failure> {
+    fn compare_text(
+        &self,
+        target: &AbsolutePath,
+        content: &Pieces,
+        context: &Context<'_>,
+    ) -> Result<Comparison, Failure> {
         if let Some(text) = content.as_literal()
             && !self.ledger.borrow().holds(target)
             && let Some(found) = self.compare_ordinary(target, text, context.diff)?
@@ -259,7 +285,12 @@ impl Host for RealHost {
         self.compare_tainted(target, content, context)
     }
 
-    fn compare_copy(&self, target: &AbsolutePath, source: &AbsolutePath, context: &Context<'_>) -> Result<Comparison, Failure> {
+    fn compare_copy(
+        &self,
+        target: &AbsolutePath,
+        source: &AbsolutePath,
+        context: &Context<'_>,
+    ) -> Result<Comparison, Failure> {
         if self.is_tainted(source)? || self.is_tainted(target)? {
             return Err(map::tainted_copy(source));
         }
@@ -290,7 +321,9 @@ impl Host for RealHost {
             return Ok(true);
         }
         let entry = self.folders.entry(path)?;
-        Ok(entry.is_some_and(|entry| entry.kind == vigo_resource::EntryKind::File && !entry.mode.others_may_read()))
+        Ok(entry.is_some_and(|entry| {
+            entry.kind == vigo_resource::EntryKind::File && !entry.mode.others_may_read()
+        }))
     }
 
     fn probe(&self, request: &CommandRequest) -> Result<Finished, Failure> {
@@ -317,7 +350,12 @@ impl Host for RealHost {
         self.started.elapsed()
     }
 
-    fn write_text(&mut self, placement: &Placement, content: &Pieces, context: &Context<'_>) -> Result<(), Failure> {
+    fn write_text(
+        &mut self,
+        placement: &Placement,
+        content: &Pieces,
+        context: &Context<'_>,
+    ) -> Result<(), Failure> {
         match content.as_literal() {
             Some(text) => {
                 if let Some(validation) = &placement.validation {
@@ -333,13 +371,20 @@ impl Host for RealHost {
         }
     }
 
-    fn copy_file(&mut self, placement: &Placement, source: &AbsolutePath, context: &Context<'_>) -> Result<(), Failure> {
+    fn copy_file(
+        &mut self,
+        placement: &Placement,
+        source: &AbsolutePath,
+        context: &Context<'_>,
+    ) -> Result<(), Failure> {
         if self.is_tainted(source)? {
             return Err(map::tainted_copy(source));
         }
         let bytes = self.read_source(source)?;
         if let Some(validation) = &placement.validation {
-            let text = String::from_utf8(bytes.clone()).map_err(|_| Failure::failed(format!("cannot validate a copy of `{source}`: it is not text")))?;
+            let text = String::from_utf8(bytes.clone()).map_err(|_| {
+                Failure::failed(format!("cannot validate a copy of `{source}`: it is not text"))
+            })?;
             self.validate(validation, &text, context)?;
         }
         self.place(placement, Durability::Later, &mut |file| file.write_all(&bytes))
@@ -384,7 +429,9 @@ impl Host for RealHost {
 
     fn flush(&mut self) -> Result<(), Failure> {
         for (_, folder) in self.unsynced.drain() {
-            sync(&folder).map_err(|errno| Failure::failed(format!("cannot sync a file system: {}", std::io::Error::from(errno))))?;
+            sync(&folder).map_err(|errno| {
+                Failure::failed(format!("cannot sync a file system: {}", std::io::Error::from(errno)))
+            })?;
         }
         Ok(())
     }
@@ -396,10 +443,15 @@ impl RealHost {
             return Err(Failure::failed(format!("cannot copy `{source}`: there is no such file")));
         };
         if entry.size > COPY_LIMIT {
-            return Err(Failure::failed(format!("cannot copy `{source}`: it has {} bytes, {COPY_LIMIT} are the limit", entry.size)));
+            return Err(Failure::failed(format!(
+                "cannot copy `{source}`: it has {} bytes, {COPY_LIMIT} are the limit",
+                entry.size
+            )));
         }
         let mut bytes = Vec::new();
-        file.take(COPY_LIMIT).read_to_end(&mut bytes).map_err(|error| Failure::failed(format!("cannot read `{source}`: {error}")))?;
+        file.take(COPY_LIMIT)
+            .read_to_end(&mut bytes)
+            .map_err(|error| Failure::failed(format!("cannot read `{source}`: {error}")))?;
         Ok(bytes)
     }
 }

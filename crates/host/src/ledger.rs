@@ -38,13 +38,17 @@ impl Ledger {
         let Some(bytes) = folder.read(NAME, LIMIT).map_err(|error| folder_failure(&error))? else {
             return Ok(Self { folder, targets: BTreeSet::new() });
         };
-        let cannot = |why: String| Failure::failed(format!("cannot read `{}/{NAME}`: {why}", state.display()));
+        let cannot =
+            |why: String| Failure::failed(format!("cannot read `{}/{NAME}`: {why}", state.display()));
         let file: File = serde_json::from_slice(&bytes).map_err(|error| {
-            cannot(error.to_string())
-                .help("restore the file from a backup; without it Vigo does not know which files hold secrets")
+            cannot(error.to_string()).help(
+                "restore the file from a backup; without it Vigo does not know which files hold secrets",
+            )
         })?;
         if file.format != FORMAT {
-            return Err(cannot("a later version of Vigo wrote it".to_owned()).help("upgrade this version of Vigo"));
+            return Err(
+                cannot("a later version of Vigo wrote it".to_owned()).help("upgrade this version of Vigo")
+            );
         }
         Ok(Self { folder, targets: file.targets })
     }

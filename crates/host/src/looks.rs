@@ -12,7 +12,8 @@ pub fn process_running(name: &str) -> Result<bool, Failure> {
         .map_err(|error| Failure::failed(format!("cannot list `/proc`: {error}")))?;
     // A process may end while it is looked at: what cannot be read any more does not run.
     Ok(entries.flatten().any(|entry| {
-        let is_process = entry.file_name().to_str().is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+        let is_process =
+            entry.file_name().to_str().is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
         is_process && runs(&entry.path(), name)
     }))
 }
@@ -21,7 +22,8 @@ fn runs(process: &Path, name: &str) -> bool {
     let comm = std::fs::read_to_string(process.join("comm")).unwrap_or_default();
     // The kernel cuts the name to 15 bytes (PR_SET_NAME), so a longer one is compared by its program.
     comm.trim_end() == name
-        || std::fs::read_link(process.join("exe")).is_ok_and(|program| program.file_name().is_some_and(|file| file == name))
+        || std::fs::read_link(process.join("exe"))
+            .is_ok_and(|program| program.file_name().is_some_and(|file| file == name))
 }
 
 /// True if something listens on that TCP port, on any address.

@@ -22,10 +22,14 @@ pub fn comparison(compared: vigo_hand::Comparison) -> Comparison {
 
 fn diff_line(line: vigo_hand::DiffLine) -> DiffLine {
     match line {
-        vigo_hand::DiffLine::Added(text) | vigo_hand::DiffLine::AddedSecret(text) => DiffLine::new(DiffSign::Added, text),
+        vigo_hand::DiffLine::Added(text) | vigo_hand::DiffLine::AddedSecret(text) => {
+            DiffLine::new(DiffSign::Added, text)
+        }
         vigo_hand::DiffLine::Removed(text) => DiffLine::new(DiffSign::Removed, text),
         vigo_hand::DiffLine::RemovedHidden(1) => DiffLine::new(DiffSign::Note, "1 line removed"),
-        vigo_hand::DiffLine::RemovedHidden(count) => DiffLine::new(DiffSign::Note, format!("{count} lines removed")),
+        vigo_hand::DiffLine::RemovedHidden(count) => {
+            DiffLine::new(DiffSign::Note, format!("{count} lines removed"))
+        }
         vigo_hand::DiffLine::Omitted(count) => DiffLine::new(DiffSign::Note, format!("{count} more lines")),
     }
 }
@@ -62,7 +66,10 @@ pub fn folder_failure(error: &FolderError) -> Failure {
 
 /// A command that gets a secret.
 pub fn command(request: &CommandRequest, resolved: Resolved) -> Result<vigo_hand::Command, Failure> {
-    let program = resolved.program.parse().map_err(|error| Failure::failed(format!("cannot run a command: {error}")))?;
+    let program = resolved
+        .program
+        .parse()
+        .map_err(|error| Failure::failed(format!("cannot run a command: {error}")))?;
     Ok(vigo_hand::Command {
         program,
         allow_argv: resolved.arguments.iter().any(vigo_base::Pieces::has_secret),
@@ -70,7 +77,11 @@ pub fn command(request: &CommandRequest, resolved: Resolved) -> Result<vigo_hand
         environment: request.environment.clone(),
         stdin: request.stdin.clone(),
         folder: request.folder.clone(),
-        credentials: resolved.credentials.map(|(uid, gid, groups)| vigo_hand::Credentials { uid, gid, groups }),
+        credentials: resolved.credentials.map(|(uid, gid, groups)| vigo_hand::Credentials {
+            uid,
+            gid,
+            groups,
+        }),
         account: vigo_hand::Account {
             home: resolved.account.home,
             name: resolved.account.name,
@@ -122,7 +133,8 @@ pub fn validation_failure(command: &str, finished: &Finished) -> Failure {
         }
         Output::Dropped { .. } => "its output was dropped".to_owned(),
     };
-    Failure::failed(format!("`{command}` refuses the new content: {said}")).help("the file was left as it was")
+    Failure::failed(format!("`{command}` refuses the new content: {said}"))
+        .help("the file was left as it was")
 }
 
 /// A copy of what only the hand may read.

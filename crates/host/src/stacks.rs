@@ -55,7 +55,13 @@ fn read_error(path: &Path) -> impl Fn(rustix::io::Errno) -> StacksError + '_ {
     move |errno| StacksError::Read { path: path.to_owned(), source: errno.into() }
 }
 
-fn add_folder(tree: &mut Tree, folder: &OwnedFd, path: &Path, inside: &str, depth: usize) -> Result<(), StacksError> {
+fn add_folder(
+    tree: &mut Tree,
+    folder: &OwnedFd,
+    path: &Path,
+    inside: &str,
+    depth: usize,
+) -> Result<(), StacksError> {
     if depth == DEPTH {
         return Err(StacksError::Depth { path: path.to_owned() });
     }
@@ -71,8 +77,9 @@ fn add_folder(tree: &mut Tree, folder: &OwnedFd, path: &Path, inside: &str, dept
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         match entry.file_type() {
             FileType::Directory => {
-                let opened = rustix::fs::openat(folder, entry.file_name(), flags | OFlags::DIRECTORY, Mode::empty())
-                    .map_err(read_error(&below))?;
+                let opened =
+                    rustix::fs::openat(folder, entry.file_name(), flags | OFlags::DIRECTORY, Mode::empty())
+                        .map_err(read_error(&below))?;
                 add_folder(tree, &opened, &below, &inner, depth + 1)?;
             }
             FileType::RegularFile if is_template || inner.ends_with(".vgo") => {
@@ -92,7 +99,8 @@ fn add_folder(tree: &mut Tree, folder: &OwnedFd, path: &Path, inside: &str, dept
 /// Reads one byte more than any file may have, so that the check that follows can say that it is too large.
 fn read_file(file: OwnedFd, path: &Path) -> Result<Vec<u8>, StacksError> {
     let mut bytes = Vec::new();
-    let bound = u64::try_from(limits::POLICY_FILE.max(limits::TEMPLATE_FILE)).unwrap_or(u64::MAX).saturating_add(1);
+    let bound =
+        u64::try_from(limits::POLICY_FILE.max(limits::TEMPLATE_FILE)).unwrap_or(u64::MAX).saturating_add(1);
     File::from(file)
         .take(bound)
         .read_to_end(&mut bytes)
@@ -109,11 +117,18 @@ pub fn read_single(path: &Path) -> Result<(Tree, String), StacksError> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = rustix::fs::open(path, flags, Mode::empty()).map_err(read_error(path))?;
     let bytes = read_file(file, path)?;
-    let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| StacksError::Name { path: path.to_owned() })?;
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .ok_or_else(|| StacksError::Name { path: path.to_owned() })?;
     let mut tree = Tree::default();
-    let whole = std::path::absolute(path).map_err(|source| StacksError::Read { path: path.to_owned(), source })?;
-    if let Some(templates) = whole.ancestors().skip(1).map(|folder| folder.join("templates")).find(|path| path.is_dir()) {
-        let folder = rustix::fs::open(&templates, flags | OFlags::DIRECTORY, Mode::empty()).map_err(read_error(&templates))?;
+    let whole =
+        std::path::absolute(path).map_err(|source| StacksError::Read { path: path.to_owned(), source })?;
+    if let Some(templates) =
+        whole.ancestors().skip(1).map(|folder| folder.join("templates")).find(|path| path.is_dir())
+    {
+        let folder = rustix::fs::open(&templates, flags | OFlags::DIRECTORY, Mode::empty())
+            .map_err(read_error(&templates))?;
         add_folder(&mut tree, &folder, &templates, "templates", 1)?;
     }
     tree.insert(name, bytes)?;

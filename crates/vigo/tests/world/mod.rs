@@ -47,6 +47,8 @@ pub struct World {
     server: Option<Child>,
     pub grpc: String,
     pub api: String,
+    /// What the server and the agent get beside this test's environment.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 /// A value no one else has.
@@ -72,8 +74,8 @@ impl World {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("root")).unwrap();
-        let mut world =
-            Self { folder, server: None, grpc: "127.0.0.1:0".to_owned(), api: "127.0.0.1:0".to_owned() };
+        let (grpc, api) = ("127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned());
+        let mut world = Self { folder, server: None, grpc, api, environment: Vec::new() };
         world.stack("common.vgo", &format!("vars: {{root: \"{}\"}}\n", world.root().display()));
         world.stack("envoys.vgo", "envoys:\n  - match: \"*\"\n    configcrates: [first]\n");
         world
@@ -100,12 +102,8 @@ impl World {
         let ready = self.path("ready");
         let _absent_at_first = fs::remove_file(&ready);
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("srv.log")).unwrap();
-        let child = Command::new(binary("vigosrv"))
-            .arg("--data-dir")
-            .arg(self.path("srv"))
-            .args(["--grpc-listen", &self.grpc, "--api-listen", &self.api])
-            .arg("--ready-file")
-            .arg(&ready)
+        let child = self
+            .server_command()
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -124,11 +122,25 @@ impl World {
                 panic!("the server ended with {status}:\n{}", log());
             }
             std::thread::yield_now();
-            rustix::thread::nanosleep(&rustix::thread::Timespec { tv_sec: 0, tv_nsec: 10_000_000 });
+            let _interrupted =
+                rustix::thread::nanosleep(&rustix::thread::Timespec { tv_sec: 0, tv_nsec: 10_000_000 });
         };
         let address = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).unwrap().to_owned();
         self.grpc = address("grpc=");
         self.api = address("api=");
+    }
+
+    /// A command that starts the server, which writes its addresses into `ready`.
+    pub fn server_command(&self) -> Command {
+        let mut command = Command::new(binary("vigosrv"));
+        command
+            .arg("--data-dir")
+            .arg(self.path("srv"))
+            .args(["--grpc-listen", &self.grpc, "--api-listen", &self.api])
+            .arg("--ready-file")
+            .arg(self.path("ready"))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
     }
 
     /// The server's process id.
@@ -156,6 +168,11 @@ impl World {
 
     /// The same with something on standard input.
     pub fn cli_with_input(&self, words: &[&str], input: &[u8]) -> Ended {
+        run(self.cli_command(words), input)
+    }
+
+    /// A command that runs `vigocli` against the server with the admin token, not yet started.
+    pub fn cli_command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(binary("vigocli"));
         command
             .arg("--server")
@@ -165,7 +182,7 @@ impl World {
             .arg("--token-file")
             .arg(self.path("srv/admin.token"))
             .args(words);
-        run(command, input)
+        command
     }
 
     /// Runs `vigo` with the state folder `agent`.
@@ -184,6 +201,7 @@ impl World {
     pub fn vigo_command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(binary("vigo"));
         command.arg("--state-dir").arg(self.path("agent")).args(words).stdin(Stdio::null());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -28,6 +28,10 @@ pub(crate) fn assemble(ground: &Ground<'_>, notes: &mut Notes<'_>) -> Assembled 
     }
     let order = references::resolve(&stage, &identities, &stands_for, notes);
     let needs = reach::follow(&stage, &stands_for, notes);
+    if notes.checking.is_some() {
+        // A check has seen what it wanted.
+        return Assembled { bundle: Bundle::default(), origins: Vec::new() };
+    }
     write(&stage, &identities, &stands_for, &order, needs)
 }
 

@@ -21,6 +21,11 @@ pub(crate) fn read(
         return Some(Attribute { value: read_state(reader, kind, entry), name, info });
     }
     let Some(info) = info else {
+        if kind.later.contains(&entry.key.as_str()) {
+            let message = format!("`{}` of `{}` is not carried out by this version", entry.key, kind.name);
+            reader.report(Code::NotSupported, entry.key_span, message, "remove the key");
+            return None;
+        }
         let what = format!("`{}`", kind.name);
         let attributes = kind.attributes.iter().map(|attribute| attribute.name);
         let state = (!kind.states.is_empty()).then_some("state");

@@ -7,10 +7,12 @@ use crate::ground::{Checking, Ground, Notes};
 use crate::model::{Configcrate, Matcher, Member, Mention, Named, Policy, Variable};
 use crate::select::{self, Selection};
 use crate::stacks::{self, Stacks};
-use crate::uses::Sight;
-use crate::{Surroundings, templates};
+use crate::uses::{Reached, Sight};
+use crate::{Surroundings, reach, templates};
+use prost::Message as _;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use vigo_syntax::{Code, Diagnostic, Tree};
+use vigo_wire::node::{Entry, Map};
 
 /// Reads and checks a tree. All mistakes are reported, in the order of files and places; with an error among them the policy is not to be used.
 #[must_use]
@@ -21,6 +23,7 @@ pub fn check(tree: &Tree, surroundings: &Surroundings<'_>) -> (Policy, Vec<Diagn
     check_names(&policy, &mut named);
     templates::check_includes(&policy, complete, &mut named);
     check_sources(&policy, &mut named);
+    check_expressions(tree, &policy, surroundings, &mut named);
     if !complete {
         // What is missing may stand in the file that could not be read.
         named.retain(|one| {
@@ -143,6 +146,41 @@ fn check_sources(policy: &Policy, out: &mut Vec<Diagnostic>) {
     }
 }
 
+/// Traits in the expressions of match blocks and roles; those of resources are followed with everything else.
+fn check_expressions(
+    tree: &Tree,
+    policy: &Policy,
+    surroundings: &Surroundings<'_>,
+    out: &mut Vec<Diagnostic>,
+) {
+    let sources = sources(tree);
+    let checking = Checking { sources: &sources, surroundings, unused: false, block: None };
+    let mut notes = Notes { checking: Some(checking), ..Notes::default() };
+    let wheres = policy.blocks.iter().filter_map(|block| match &block.matcher {
+        Matcher::Where(expression) => Some(expression),
+        Matcher::Names(_) => None,
+    });
+    let cases = policy.roles.values().flat_map(|role| &role.members).filter_map(|member| match member {
+        Member::Case { case, .. } => Some(case),
+        _ => None,
+    });
+    for expression in wheres.chain(cases) {
+        let names = expression
+            .uses
+            .names
+            .iter()
+            .filter(|name| name.steps.first().is_some_and(|step| step == "traits"));
+        let traits = names.map(|name| (name, expression.uses.written)).collect();
+        let reached = Reached { traits, ..Reached::default() };
+        reach::check_traits(&reached, expression.span, &mut notes);
+    }
+    out.append(&mut notes.out);
+}
+
+fn sources(tree: &Tree) -> Vec<&str> {
+    tree.files().map(|file| std::str::from_utf8(file.bytes).unwrap_or_default()).collect()
+}
+
 fn check_duplicates(policy: &Policy, out: &mut Vec<Diagnostic>) {
     for configcrate in &policy.configcrates {
         for (first, second, name) in duplicate_names(configcrate) {
@@ -198,8 +236,7 @@ fn check_selections(
     surroundings: &Surroundings<'_>,
     out: &mut Vec<Diagnostic>,
 ) {
-    let sources: Vec<&str> =
-        tree.files().map(|file| std::str::from_utf8(file.bytes).unwrap_or_default()).collect();
+    let sources = sources(tree);
     let mut notes = Notes::default();
     let mut covered = BTreeSet::new();
     let mut checking = Checking { sources: &sources, surroundings, unused: false, block: None };
@@ -207,8 +244,12 @@ fn check_selections(
         checking.unused = false;
         check_one(policy, &select::select(policy, "", None), checking, &mut notes, &mut covered);
     }
+    let mut checked = HashSet::new();
     for (number, block) in policy.blocks.iter().enumerate() {
         let selection = select::of_block(policy, number, block, &mut notes.out);
+        if !checked.insert(likeness(&selection)) {
+            continue;
+        }
         checking.block = Some(block.span);
         check_one(policy, &selection, checking, &mut notes, &mut covered);
     }
@@ -222,6 +263,23 @@ fn check_selections(
     }
     check_unused_variables(policy, &notes, out);
     out.append(&mut notes.out);
+}
+
+/// Equal for match blocks of which everything that is checked is equal.
+fn likeness(selection: &Selection) -> vigo_base::Digest {
+    let entry = |variable: &select::SelectedVariable| Entry {
+        name: variable.name.clone(),
+        value: Some(variable.value.clone()),
+    };
+    let variables = Map { entries: selection.variables.iter().map(entry).collect() };
+    let mut bytes = variables.encode_to_vec();
+    for chosen in &selection.configcrates {
+        bytes.extend(chosen.index.to_le_bytes());
+        bytes.extend(chosen.condition.as_deref().unwrap_or_default().as_bytes());
+        bytes.push(0);
+    }
+    bytes.extend(selection.environment.as_bytes());
+    vigo_base::Digest::of(&bytes)
 }
 
 fn check_one<'n>(
@@ -239,7 +297,9 @@ fn check_one<'n>(
     let mut inner = Notes { checking: Some(checking), ..Notes::default() };
     assemble(&ground, &mut inner);
     notes.out.append(&mut inner.out);
-    notes.used.append(&mut inner.used);
+    for (configcrate, mut names) in inner.used {
+        notes.used.entry(configcrate).or_default().append(&mut names);
+    }
     notes.used_whole.append(&mut inner.used_whole);
 }
 
@@ -272,8 +332,8 @@ fn check_circles(ground: &Ground<'_>, notes: &mut Notes<'_>) {
 /// Variables whose name nothing uses that could see them.
 fn check_unused_variables(policy: &Policy, notes: &Notes<'_>, out: &mut Vec<Diagnostic>) {
     let mut users: HashMap<&str, Vec<usize>> = HashMap::new();
-    for (configcrate, name) in &notes.used {
-        users.entry(name).or_default().push(*configcrate);
+    for (configcrate, names) in &notes.used {
+        names.iter().for_each(|name| users.entry(name).or_default().push(*configcrate));
     }
     let mut in_roles = HashSet::new();
     let mut whole = !notes.used_whole.is_empty();

@@ -4,20 +4,20 @@ use crate::foreach::{self, Item};
 use crate::model::{Configcrate, Policy, Resource, Value, Variable, Written};
 use crate::select::Selection;
 use crate::uses::{Reached, Sight};
-use crate::{Surroundings, text};
-use std::collections::{BTreeSet, HashMap};
+use crate::{Surroundings, simple, text};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use vigo_base::{Span, Value as Rendered, limits};
 use vigo_syntax::{Code, Diagnostic};
 use vigo_template::{EnvoyFacts, Renderer, Scope};
-use vigo_wire::node::{Entry, Node};
+use vigo_wire::node::{Entry, Kind, Node};
 
 /// Where mistakes of a selection go, and what is asked of it; without, it is compiled only.
 #[derive(Default)]
 pub(crate) struct Notes<'a> {
     pub checking: Option<Checking<'a>>,
     pub out: Vec<Diagnostic>,
-    /// Names of variables that something uses, with the configcrate that does.
-    pub used: BTreeSet<(usize, String)>,
+    /// Names of variables that something uses, by the configcrate that does.
+    pub used: BTreeMap<usize, BTreeSet<String>>,
     /// Configcrates in which something uses `vars` as a whole.
     pub used_whole: BTreeSet<usize>,
 }
@@ -46,7 +46,7 @@ impl Notes<'_> {
             let file = usize::try_from(written.span.file).ok()?;
             self.checking.as_ref()?.sources.get(file).copied()
         };
-        match written.and_then(|written| source(written)) {
+        match written.and_then(source) {
             Some(source) => text::place(source, written, solid, length, otherwise),
             None => otherwise,
         }
@@ -109,11 +109,16 @@ pub(crate) struct Stage<'a> {
     pub ground: &'a Ground<'a>,
     pub crates: Vec<Crate<'a>>,
     pub resources: Vec<Stamped<'a>>,
+    /// Numbers of configcrates by name; several if `foreach` stamped it.
+    names: HashMap<&'a str, Vec<usize>>,
+    /// There were more than a bundle may hold.
+    full: bool,
 }
 
 impl<'a> Stage<'a> {
     pub fn new(ground: &'a Ground<'a>, notes: &mut Notes<'_>) -> Self {
-        let mut stage = Self { ground, crates: Vec::new(), resources: Vec::new() };
+        let mut stage =
+            Self { ground, crates: Vec::new(), resources: Vec::new(), names: HashMap::new(), full: false };
         for chosen in &ground.selection.configcrates {
             if let Some(model) = ground.policy.configcrates.get(chosen.index) {
                 let entries = own_entries(model);
@@ -188,19 +193,24 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// The configcrates of that name.
+    pub fn crates_named(&self, name: &str) -> &[usize] {
+        self.names.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// Stamps the resources of the configcrate that was pushed last.
     fn fill(&mut self, notes: &mut Notes<'_>) {
         let Some(owner) = self.crates.len().checked_sub(1) else { return };
+        if let Some(name) = self.crates.last().map(|one| one.model.name.name.as_str()) {
+            self.names.entry(name).or_default().push(owner);
+        }
         let Some((model, index, scope)) =
             self.crates.last().map(|one| (one.model, one.index, one.scope.clone()))
         else {
             return;
         };
         for resource in &model.resources {
-            if self.resources.len() >= limits::RESOURCES {
-                let span = resource.span;
-                let message = format!("an envoy would get more than {} resources", limits::RESOURCES);
-                notes.report(|| Diagnostic::new(Code::TooManyResources, span, message));
+            if self.overflow(resource.span, notes) {
                 return;
             }
             let Some(over) = &resource.foreach else {
@@ -218,6 +228,22 @@ impl<'a> Stage<'a> {
                 self.resources.push(Stamped { model: resource, owner, key: Some(key), item: Some(value) });
             }
         }
+    }
+
+    /// True if there are too many resources. Then none is left: what they would be is not looked at.
+    fn overflow(&mut self, span: Span, notes: &mut Notes<'_>) -> bool {
+        if self.resources.len() >= limits::RESOURCES && !self.full {
+            let message = format!("an envoy would get more than {} resources", limits::RESOURCES);
+            notes.report(|| Diagnostic::new(Code::TooManyResources, span, message));
+            self.full = true;
+            self.resources.clear();
+        }
+        self.full
+    }
+
+    /// True if its configcrate may not count on every envoy of the selection.
+    pub fn is_conditional(&self, resource: &Stamped<'_>) -> bool {
+        self.owner(resource).is_some_and(|owner| owner.condition.is_some() || owner.model.when.is_some())
     }
 
     pub fn owner(&self, resource: &Stamped<'_>) -> Option<&Crate<'a>> {
@@ -246,8 +272,15 @@ impl<'a> Stage<'a> {
         if let Some(data) = crate::value::data(&value.node) {
             return Some(data);
         }
+        let sight = self.sight(resource);
+        // An expression keeps the type of its result.
+        if matches!(value.node.kind, Some(Kind::Template(_)))
+            && let Some(text) = simple::render(&value.node, &sight)
+        {
+            return Some(Rendered::text(text));
+        }
         let mut reached = Reached::default();
-        self.sight(resource).value(value, &mut reached);
+        sight.value(value, &mut reached);
         let fixed = !reached.varies
             && reached.undefined.is_empty()
             && reached.secrets.is_empty()
@@ -261,10 +294,10 @@ impl<'a> Stage<'a> {
     /// What messages and reports call it.
     pub fn id(&self, resource: &Stamped<'_>, identity: &str) -> String {
         let configcrate = self.owner(resource).map_or("", |owner| owner.name.as_str());
-        let key = resource.key.as_ref().map_or_else(String::new, |key| format!("[{key}]"));
-        match &resource.model.name {
-            Some(name) => format!("{configcrate}:{}{key}", name.name),
-            None => format!("{configcrate}:{}/{identity}{key}", resource.model.kind.name),
+        match (&resource.model.name, &resource.key) {
+            (Some(name), Some(key)) => format!("{configcrate}:{}[{key}]", name.name),
+            (Some(name), None) => format!("{configcrate}:{}", name.name),
+            (None, _) => format!("{configcrate}:{}/{identity}", resource.model.kind.name),
         }
     }
 }
@@ -282,9 +315,12 @@ pub(crate) fn note_names(reached: &Reached<'_>, configcrate: usize, notes: &mut 
     if notes.checking.is_none() {
         return;
     }
-    for name in &reached.variables {
-        if !notes.used.contains(&(configcrate, (*name).to_owned())) {
-            notes.used.insert((configcrate, (*name).to_owned()));
+    if !reached.variables.is_empty() {
+        let used = notes.used.entry(configcrate).or_default();
+        for name in &reached.variables {
+            if !used.contains(*name) {
+                used.insert((*name).to_owned());
+            }
         }
     }
     if reached.all_variables {

@@ -4,7 +4,7 @@ use crate::ground::{Notes, Stage, Stamped};
 use crate::model::{Attribute, Resource};
 use crate::safety::runs_command;
 use std::collections::HashMap;
-use vigo_base::{AbsolutePath, Value as Rendered};
+use vigo_base::{AbsolutePath, Mode, Value as Rendered};
 use vigo_resource::{Kind as Wanted, Provides};
 use vigo_syntax::{Code, Diagnostic};
 use vigo_wire::node::Kind;
@@ -80,19 +80,18 @@ pub(crate) fn unite(stage: &Stage<'_>, identities: &[Identity], notes: &mut Note
             continue;
         };
         let Some(other) = stage.resources.get(earlier) else { continue };
-        if may_differ(other, resource) {
+        if may_differ(stage, other, resource) {
             continue;
         }
         match same(stage, other, resource) {
-            Some(true) => {
+            Same::Equal => {
                 if let Some(slot) = stands_for.get_mut(index) {
                     *slot = earlier;
                 }
             }
-            Some(false) => {
+            Same::Different(what) => {
                 notes.report(|| {
-                    let message =
-                        format!("`{}/{rendered}` is wanted twice, with different attributes", key.0);
+                    let message = format!("`{}/{rendered}` is wanted twice, with different `{what}`", key.0);
                     Diagnostic::new(Code::DuplicateResource, resource.model.span, message)
                         .related(other.model.span, "the other one")
                         .help(
@@ -100,45 +99,69 @@ pub(crate) fn unite(stage: &Stage<'_>, identities: &[Identity], notes: &mut Note
                         )
                 });
             }
-            None => {}
+            Same::Unknown => {}
         }
     }
     stands_for
 }
 
 /// Both may not hold at once, or they are commands with names of their own: only the envoy can tell.
-fn may_differ(one: &Stamped<'_>, other: &Stamped<'_>) -> bool {
+fn may_differ(stage: &Stage<'_>, one: &Stamped<'_>, other: &Stamped<'_>) -> bool {
     let source = |resource: &Resource| resource.when.as_ref().map(|when| when.source.clone());
     let name = |resource: &Resource| resource.name.as_ref().map(|name| name.name.clone());
-    source(one.model) != source(other.model)
+    (one.owner != other.owner && (stage.is_conditional(one) || stage.is_conditional(other)))
+        || source(one.model) != source(other.model)
         || one.model.case.is_some()
         || other.model.case.is_some()
         || (runs_command(one.model.kind) && name(one.model) != name(other.model))
 }
 
-/// True if their attributes are equal; `None` where only the envoy can tell.
-fn same(stage: &Stage<'_>, one: &Stamped<'_>, other: &Stamped<'_>) -> Option<bool> {
+/// Whether two resources want the same.
+enum Same {
+    Equal,
+    /// They do not, and this is the first attribute that differs.
+    Different(String),
+    /// Only the envoy can tell.
+    Unknown,
+}
+
+fn same(stage: &Stage<'_>, one: &Stamped<'_>, other: &Stamped<'_>) -> Same {
     let mut unknown = false;
     for attribute in &one.model.attributes {
         let name = attribute.name.name.as_str();
-        let Some(own) = other.model.attribute(name) else { return Some(false) };
+        let Some(own) = other.model.attribute(name) else { return Same::Different(name.to_owned()) };
+        let here = one.owner == other.owner && one.key.is_none() && other.key.is_none();
         match (stage.render(one, &attribute.value), stage.render(other, &own.value)) {
-            (Some(left), Some(right)) if left == right => {}
-            (Some(_), Some(_)) => return Some(false),
+            (Some(left), Some(right)) if normal(attribute, &left) == normal(own, &right) => {}
+            (Some(_), Some(_)) => return Same::Different(name.to_owned()),
             // The same text, in the same configcrate and without `item`, comes out the same.
-            _ if attribute.value.node == own.value.node
-                && one.owner == other.owner
-                && one.key.is_none()
-                && other.key.is_none() => {}
+            _ if here && attribute.value.node == own.value.node => {}
             _ => unknown = true,
         }
     }
-    if one.model.attributes.len() != other.model.attributes.len() {
-        return Some(false);
+    let more = other.model.attributes.iter().find(|own| one.model.attribute(&own.name.name).is_none());
+    let settings = [
+        ("timeout", one.model.timeout_ms == other.model.timeout_ms),
+        ("allow_exposure", one.model.allow_exposure == other.model.allow_exposure),
+    ];
+    match (more, settings.iter().find(|(_, equal)| !equal)) {
+        (Some(more), _) => Same::Different(more.name.name.clone()),
+        (None, Some((name, _))) => Same::Different((*name).to_owned()),
+        (None, None) if unknown => Same::Unknown,
+        (None, None) => Same::Equal,
     }
-    let settings = one.model.timeout_ms == other.model.timeout_ms
-        && one.model.allow_exposure == other.model.allow_exposure;
-    if unknown && settings { None } else { Some(settings) }
+}
+
+/// A value in the one form that all its spellings have.
+fn normal(attribute: &Attribute, value: &Rendered) -> Rendered {
+    let kind = attribute.info.map_or(Wanted::Text, |info| info.kind);
+    let normal = text(value, kind).and_then(|text| match kind {
+        Wanted::Path => Some(text),
+        Wanted::Mode => text.parse::<Mode>().ok().map(|mode| mode.to_string()),
+        Wanted::Integer { .. } | Wanted::Boolean => Some(text),
+        _ => None,
+    });
+    normal.map_or_else(|| value.clone(), Rendered::text)
 }
 
 /// Path of a resource that makes or removes one.
@@ -152,11 +175,13 @@ pub(crate) fn check_paths(stage: &Stage<'_>, identities: &[Identity], notes: &mu
     let mut kinds: HashMap<AbsolutePath, &Stamped<'_>> = HashMap::new();
     let mut paths = Vec::new();
     for (resource, identity) in stage.resources.iter().zip(identities) {
+        guarded_name(resource, identity, notes);
         let Some(path) = path_of(resource, identity) else { continue };
         guarded(resource, &path, notes);
         // What holds under a condition may well exclude the other.
-        let conditional =
-            resource.model.when.as_ref().is_some_and(|when| !when.changed) || resource.model.case.is_some();
+        let conditional = resource.model.when.as_ref().is_some_and(|when| !when.changed)
+            || resource.model.case.is_some()
+            || stage.is_conditional(resource);
         if conditional {
             continue;
         }
@@ -175,6 +200,9 @@ pub(crate) fn check_paths(stage: &Stage<'_>, identities: &[Identity], notes: &mu
         }
         kinds.insert(path.clone(), resource);
         paths.push((path, resource));
+    }
+    if paths.iter().all(|(_, resource)| resource.model.state() != "absent") {
+        return;
     }
     for (path, resource) in paths.iter().filter(|(_, resource)| resource.model.state() != "absent") {
         let mut above = path.parent();
@@ -206,6 +234,24 @@ fn guarded(resource: &Stamped<'_>, path: &AbsolutePath, notes: &mut Notes<'_>) {
         notes.report(|| {
             Diagnostic::new(Code::GuardedPath, span, message)
                 .help("what Vigo lives on cannot be managed by it; remove the resource")
+        });
+    }
+}
+
+/// Vigo's own package and service: it may upgrade itself, not remove or stop itself.
+fn guarded_name(resource: &Stamped<'_>, identity: &Identity, notes: &mut Notes<'_>) {
+    let acts = match resource.model.kind.name {
+        "package" => ["absent", "purged"],
+        "service" => ["stopped", "restarted"],
+        _ => return,
+    };
+    let name = identity.shown().strip_suffix(".service").unwrap_or(identity.shown());
+    if matches!(name, "vigo" | "vigosrv") && acts.contains(&resource.model.state()) {
+        let (kind, state, span) = (resource.model.kind.name, resource.model.state(), resource.model.span);
+        let message = format!("the {kind} `{name}` is Vigo itself and cannot be {state}");
+        notes.report(|| {
+            Diagnostic::new(Code::GuardedPath, span, message)
+                .help("it may upgrade itself, nothing else; remove the resource")
         });
     }
 }

@@ -21,6 +21,7 @@ mod reader;
 mod references;
 mod safety;
 mod select;
+mod simple;
 mod stacks;
 mod templates;
 mod text;

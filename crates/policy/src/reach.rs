@@ -2,9 +2,10 @@
 
 use crate::ground::{Checking, Notes, Stage, Stamped, note_names, report_undefined};
 use crate::model::{Attribute, Expression, SecretCall, Value, Written};
+use crate::simple;
 use crate::uses::{Reached, Sight};
 use std::collections::BTreeSet;
-use vigo_base::{SecretPath, Span};
+use vigo_base::{SecretPath, Span, Value as Rendered};
 use vigo_resource::{Kind as Wanted, SecretRule};
 use vigo_syntax::{Code, Diagnostic};
 use vigo_template::{EnvoyFacts, Scope, TemplateError};
@@ -187,7 +188,7 @@ fn check_attribute(
         }
     }
     if !undefined {
-        check_rendered(stage, resource, attribute, reached, notes);
+        check_rendered(stage, resource, attribute, sight, reached, notes);
     }
 }
 
@@ -297,13 +298,15 @@ fn check_rendered(
     stage: &Stage<'_>,
     resource: &Stamped<'_>,
     attribute: &Attribute,
+    sight: &Sight<'_>,
     reached: &Reached<'_>,
     notes: &mut Notes<'_>,
 ) {
     let fixed = !reached.varies && reached.secrets.is_empty() && reached.templates.is_empty();
     let Some(info) = attribute.info.filter(|info| fixed && info.kind != Wanted::Text) else { return };
     let Value { node, span, .. } = &attribute.value;
-    match stage.ground.renderer.value(node, &stage.scope(resource)) {
+    let simple = simple::render(node, sight).map(|text| Ok(Rendered::text(text)));
+    match simple.unwrap_or_else(|| stage.ground.renderer.value(node, &stage.scope(resource))) {
         Ok(rendered) => {
             if let Err(problem) = info.check(&rendered) {
                 let message = format!("`{}`, as rendered: {}", info.name, problem.message);
@@ -321,7 +324,7 @@ fn check_rendered(
     }
 }
 
-fn check_traits(reached: &Reached<'_>, otherwise: Span, notes: &mut Notes<'_>) {
+pub(crate) fn check_traits(reached: &Reached<'_>, otherwise: Span, notes: &mut Notes<'_>) {
     let Some(known) = notes.checking.and_then(|checking| checking.surroundings.traits) else { return };
     for (name, written) in &reached.traits {
         if let Some(path) = unknown_trait(&name.steps, name.optional, known) {

@@ -4,6 +4,7 @@ use crate::cycles;
 use crate::ground::{Notes, Stage, Stamped};
 use crate::identity::Identity;
 use crate::model::Named;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use vigo_base::Span;
 use vigo_syntax::{Code, Diagnostic, nearest};
@@ -26,8 +27,31 @@ enum Target {
 struct Index<'a> {
     stage: &'a Stage<'a>,
     stands_for: &'a [usize],
-    names: HashMap<(usize, String), Vec<usize>>,
-    identities: HashMap<String, Vec<usize>>,
+    /// By configcrate and name.
+    names: HashMap<(usize, &'a str), Found>,
+    /// By type and identity.
+    identities: HashMap<(&'a str, &'a str), Found>,
+}
+
+/// Resources that a name fits: nearly always one.
+struct Found {
+    first: usize,
+    more: Vec<usize>,
+}
+
+impl Found {
+    fn put<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Self>, key: K, number: usize) {
+        match map.entry(key) {
+            Entry::Occupied(known) => known.into_mut().more.push(number),
+            Entry::Vacant(free) => {
+                free.insert(Self { first: number, more: Vec::new() });
+            }
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = usize> {
+        std::iter::once(self.first).chain(self.more.iter().copied())
+    }
 }
 
 /// Resolves every reference.
@@ -49,7 +73,8 @@ pub(crate) fn resolve(
             .iter()
             .any(|list| !list.is_empty())
     };
-    if stage.resources.iter().any(written) {
+    let linked = stage.crates.iter().any(|one| !one.model.depends_on.is_empty());
+    if linked || stage.resources.iter().any(written) {
         let index = Index::new(stage, identities, stands_for);
         let mut places = HashMap::new();
         for (number, resource) in stage.resources.iter().enumerate() {
@@ -72,35 +97,39 @@ impl<'a> Index<'a> {
     fn new(stage: &'a Stage<'a>, identities: &'a [Identity], stands_for: &'a [usize]) -> Self {
         let mut index = Self { stage, stands_for, names: HashMap::new(), identities: HashMap::new() };
         for (number, (resource, identity)) in stage.resources.iter().zip(identities).enumerate() {
-            let mut texts = vec![identity.written.as_str()];
-            texts.extend(identity.rendered.as_deref().filter(|rendered| *rendered != identity.written));
-            match &resource.model.name {
-                Some(name) => index.name(resource, &name.name, number),
-                None => texts.iter().for_each(|text| index.name(resource, text, number)),
-            }
-            for text in texts.iter().filter(|text| !text.is_empty()) {
-                index
-                    .identities
-                    .entry(format!("{}/{text}", resource.model.kind.name))
-                    .or_default()
-                    .push(number);
-                if text.starts_with('/') {
-                    index
-                        .identities
-                        .entry(format!("{}{text}", resource.model.kind.name))
-                        .or_default()
-                        .push(number);
+            let rendered = identity.rendered.as_deref().filter(|rendered| *rendered != identity.written);
+            for text in std::iter::once(identity.written.as_str()).chain(rendered) {
+                if resource.model.name.is_none() {
+                    Found::put(&mut index.names, (resource.owner, text), number);
                 }
+                Found::put(&mut index.identities, (resource.model.kind.name, text), number);
+            }
+            if let Some(name) = &resource.model.name {
+                Found::put(&mut index.names, (resource.owner, &name.name), number);
             }
         }
         index
     }
 
-    fn name(&mut self, resource: &Stamped<'_>, name: &str, number: usize) {
-        if let Some(key) = &resource.key {
-            self.names.entry((resource.owner, format!("{name}[{key}]"))).or_default().push(number);
+    /// A name in the same configcrate; `name[key]` is one of those that `foreach` stamped.
+    fn by_name(&self, owner: usize, text: &str) -> Option<Vec<usize>> {
+        if let Some(found) = self.names.get(&(owner, text)) {
+            return Some(found.all().collect());
         }
-        self.names.entry((resource.owner, name.to_owned())).or_default().push(number);
+        let (name, key) = text.strip_suffix(']')?.rsplit_once('[')?;
+        let stamped = |number: &usize| {
+            self.stage.resources.get(*number).is_some_and(|resource| resource.key.as_deref() == Some(key))
+        };
+        let all: Vec<usize> = self.names.get(&(owner, name))?.all().filter(stamped).collect();
+        (!all.is_empty()).then_some(all)
+    }
+
+    /// `type/identity`; the first `/` of a path may be the one that divides.
+    fn by_identity(&self, text: &str) -> Option<Vec<usize>> {
+        let (kind, identity) = text.split_once('/')?;
+        let path = text.get(kind.len()..)?;
+        let found = self.identities.get(&(kind, identity)).or_else(|| self.identities.get(&(kind, path)))?;
+        Some(found.all().collect())
     }
 
     fn one(&self, number: usize) -> usize {
@@ -116,7 +145,11 @@ impl<'a> Index<'a> {
         notes: &mut Notes<'_>,
     ) {
         let this = self.one(number);
-        let mut put = |list: &mut Vec<Vec<usize>>, later: usize, earlier: usize, span: Span| {
+        let put = |places: &mut HashMap<(usize, usize), Span>,
+                   list: &mut Vec<Vec<usize>>,
+                   later: usize,
+                   earlier: usize,
+                   span: Span| {
             // Two that became one cannot wait for each other.
             let united = later == earlier && number != this;
             if let Some(list) = list.get_mut(later).filter(|_| !united) {
@@ -127,11 +160,18 @@ impl<'a> Index<'a> {
         for named in &resource.model.depends_on {
             match self.target(named, resource, notes) {
                 Some(Target::Resources(all)) => {
-                    all.into_iter().for_each(|other| put(&mut order.requires, this, other, named.span));
+                    all.into_iter()
+                        .for_each(|other| put(places, &mut order.requires, this, other, named.span));
                 }
                 Some(Target::Configcrates(all)) => {
                     for other in all {
-                        put(&mut order.requires_configcrates, this, other, named.span);
+                        let end = self.stage.resources.len() + self.stage.crates.len() + other;
+                        places.entry((this, end)).or_insert(named.span);
+                        order
+                            .requires_configcrates
+                            .get_mut(this)
+                            .into_iter()
+                            .for_each(|list| list.push(other));
                     }
                 }
                 None => {}
@@ -139,17 +179,17 @@ impl<'a> Index<'a> {
         }
         for named in &resource.model.before {
             for other in self.resources(named, resource, notes) {
-                put(&mut order.requires, other, this, named.span);
+                put(places, &mut order.requires, other, this, named.span);
             }
         }
         for named in &resource.model.notify {
             for other in self.resources(named, resource, notes) {
-                put(&mut order.notified_by, other, this, named.span);
+                put(places, &mut order.notified_by, other, this, named.span);
             }
         }
         for named in &resource.model.subscribes {
             for other in self.resources(named, resource, notes) {
-                put(&mut order.notified_by, this, other, named.span);
+                put(places, &mut order.notified_by, this, other, named.span);
             }
         }
     }
@@ -171,17 +211,16 @@ impl<'a> Index<'a> {
 
     fn target(&self, named: &Named, from: &Stamped<'_>, notes: &mut Notes<'_>) -> Option<Target> {
         let text = self.rendered(&named.name, from);
-        let here = self.names.get(&(from.owner, text.clone()));
-        if let Some(found) = here.or_else(|| self.identities.get(&text)) {
-            return self.checked(&text, found, named, notes).map(Target::Resources);
+        if let Some(found) = self.by_name(from.owner, &text).or_else(|| self.by_identity(&text)) {
+            return self.checked(&text, &found, named, notes).map(Target::Resources);
         }
         if let Some(name) = text.strip_prefix("configcrate:") {
-            let fits = |one: &crate::ground::Crate<'_>| one.name == name || one.model.name.name == name;
-            let all: Vec<usize> = (0..)
-                .zip(&self.stage.crates)
-                .filter(|(_, one)| fits(one))
-                .map(|(number, _)| number)
-                .collect();
+            let stamped = name.split('[').next().unwrap_or(name);
+            let named = |number: &&usize| {
+                let one = self.stage.crates.get(**number);
+                stamped == name || one.is_some_and(|one| one.name == name)
+            };
+            let all: Vec<usize> = self.stage.crates_named(stamped).iter().filter(named).copied().collect();
             if !all.is_empty() {
                 return Some(Target::Configcrates(all));
             }
@@ -239,10 +278,15 @@ impl<'a> Index<'a> {
         if checking.unused && text.contains(['/', ':']) {
             return;
         }
-        let here = self.names.keys().filter(|(owner, _)| *owner == from.owner).map(|(_, name)| name.as_str());
-        let mut known: Vec<&str> = here.chain(self.identities.keys().map(String::as_str)).collect();
+        let here = self.names.keys().filter(|(owner, _)| *owner == from.owner).map(|(_, name)| *name);
+        let mut known: Vec<&str> = here.collect();
         known.sort_unstable();
-        let help = match nearest(text, known) {
+        let mut identities: Vec<String> = match text.split_once('/') {
+            None => Vec::new(),
+            Some(_) => self.identities.keys().map(|(kind, identity)| format!("{kind}/{identity}")).collect(),
+        };
+        identities.sort_unstable();
+        let help = match nearest(text, known.into_iter().chain(identities.iter().map(String::as_str))) {
             Some(near) => format!("did you mean `{near}`?"),
             None if text.contains(',') => "write a list: `[a, b]`; references are never split at commas".to_owned(),
             None => "a reference is a name in this configcrate, `type/identity` of any resource of the envoy, or `configcrate:name`".to_owned(),
@@ -264,6 +308,8 @@ impl<'a> Index<'a> {
         notes: &mut Notes<'_>,
     ) {
         let (resources, crates) = (self.stage.resources.len(), self.stage.crates.len());
+        let (begin, end) = (|number: usize| resources + number, |number: usize| resources + crates + number);
+        let mut places = places.clone();
         let mut waits_for: Vec<Vec<usize>> = vec![Vec::new(); resources + 2 * crates];
         let mut put = |later: usize, earlier: usize| {
             if let Some(list) = waits_for.get_mut(later) {
@@ -278,36 +324,50 @@ impl<'a> Index<'a> {
                 order.requires.get(number).into_iter().chain(order.notified_by.get(number)).flatten();
             before.for_each(|earlier| put(number, *earlier));
             for earlier in order.requires_configcrates.get(number).into_iter().flatten() {
-                put(number, resources + crates + earlier);
+                put(number, end(*earlier));
             }
-            put(number, resources + resource.owner);
-            put(resources + crates + resource.owner, number);
+            put(number, begin(resource.owner));
+            put(end(resource.owner), number);
         }
         for (number, one) in self.stage.crates.iter().enumerate() {
-            put(resources + crates + number, resources + number);
+            put(end(number), begin(number));
             for earlier in configcrates_before(self.stage, one) {
-                put(resources + number, resources + crates + earlier);
+                put(begin(number), end(earlier));
+                let name = self.stage.crates.get(earlier).map(|earlier| earlier.model.name.name.as_str());
+                let written = one.model.depends_on.iter().find(|named| Some(named.name.as_str()) == name);
+                places.extend(written.map(|named| ((begin(number), end(earlier)), named.span)));
             }
         }
+        let mut told = HashSet::new();
         for circle in cycles::find(&waits_for) {
-            self.report_circle(&circle, identities, places, notes);
+            let shown = self.shown_circle(&circle, identities);
+            let next = circle.iter().skip(1).chain(circle.first());
+            let place = circle.iter().zip(next).find_map(|(later, earlier)| places.get(&(*later, *earlier)));
+            if let Some(span) = place.copied().filter(|_| told.insert(shown.clone())) {
+                let message = format!("dependencies go in a circle: {}", shown.join(" -> "));
+                notes.report(|| {
+                    Diagnostic::new(Code::Cycle, span, message)
+                        .help("each waits for the next; remove one of the references")
+                });
+            }
         }
     }
 
-    fn report_circle(
-        &self,
-        circle: &[usize],
-        identities: &[Identity],
-        places: &HashMap<(usize, usize), Span>,
-        notes: &mut Notes<'_>,
-    ) {
-        let (resources, crates) = (self.stage.resources.len(), self.stage.crates.len());
+    /// The ids along a circle, from the smallest on and back to it. A configcrate that is passed from begin to end is said once.
+    fn shown_circle(&self, circle: &[usize], identities: &[Identity]) -> Vec<String> {
+        let (resources, crates) = (self.stage.resources.len(), self.stage.crates.len().max(1));
+        let passed = |number: usize| {
+            let owner = self.stage.resources.get(number).map(|resource| resource.owner);
+            owner.is_some_and(|owner| {
+                circle.contains(&(resources + owner)) && circle.contains(&(resources + crates + owner))
+            })
+        };
         let mut shown: Vec<String> = Vec::new();
-        for node in circle {
+        for node in circle.iter().filter(|node| !passed(**node)) {
             let text = match (self.stage.resources.get(*node), identities.get(*node)) {
                 (Some(resource), Some(identity)) => self.stage.id(resource, identity.shown()),
                 _ => {
-                    let number = (node - resources) % crates.max(1);
+                    let number = (node - resources) % crates;
                     let name = self.stage.crates.get(number).map_or("", |one| one.name.as_str());
                     format!("configcrate:{name}")
                 }
@@ -316,29 +376,22 @@ impl<'a> Index<'a> {
                 shown.push(text);
             }
         }
+        while shown.len() > 1 && shown.first() == shown.last() {
+            shown.pop();
+        }
+        let smallest =
+            shown.iter().enumerate().min_by(|one, other| one.1.cmp(other.1)).map_or(0, |(at, _)| at);
+        shown.rotate_left(smallest);
         shown.extend(shown.first().cloned());
-        let next = circle.iter().skip(1).chain(circle.first());
-        let edge = circle.iter().zip(next).find_map(|(later, earlier)| places.get(&(*later, *earlier)));
-        let owner = circle.first().map(|node| (node.saturating_sub(resources)) % crates.max(1));
-        let span = edge.copied().or_else(|| {
-            let one = self.stage.crates.get(owner?)?;
-            one.model.depends_on.first().map(|named| named.span)
-        });
-        let Some(span) = span else { return };
-        let message = format!("dependencies go in a circle: {}", shown.join(" -> "));
-        notes.report(|| {
-            Diagnostic::new(Code::Cycle, span, message)
-                .help("each waits for the next; remove one of the references")
-        });
+        shown
     }
 }
 
 /// The configcrates that must have succeeded before this one, by their numbers.
 pub(crate) fn configcrates_before(stage: &Stage<'_>, one: &crate::ground::Crate<'_>) -> Vec<usize> {
-    let wanted: HashSet<&str> = one.model.depends_on.iter().map(|named| named.name.as_str()).collect();
-    if wanted.is_empty() {
-        return Vec::new();
-    }
-    let fits = |other: &crate::ground::Crate<'_>| wanted.contains(other.model.name.name.as_str());
-    (0..).zip(&stage.crates).filter(|(_, other)| fits(other)).map(|(number, _)| number).collect()
+    let mut all: Vec<usize> =
+        one.model.depends_on.iter().flat_map(|named| stage.crates_named(&named.name)).copied().collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }

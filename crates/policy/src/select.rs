@@ -60,6 +60,8 @@ pub enum Layer {
     Environment,
     /// A `common.vgo`.
     Common,
+    /// A configcrate, for itself.
+    Configcrate,
 }
 
 impl Layer {
@@ -71,6 +73,7 @@ impl Layer {
             Self::Block => "match block",
             Self::Environment => "environments.vgo",
             Self::Common => "common.vgo",
+            Self::Configcrate => "configcrate",
         }
     }
 }
@@ -100,6 +103,21 @@ pub(crate) enum Source {
 }
 
 impl Policy {
+    /// The own variables of a configcrate: below all others, seen inside it only.
+    #[must_use]
+    pub fn variables_of(&self, configcrate: &str) -> Vec<SelectedVariable> {
+        let configcrate = self.by_name.get(configcrate).and_then(|index| self.configcrates.get(*index));
+        let selected = |variable: &Variable| SelectedVariable {
+            name: variable.name.name.clone(),
+            value: variable.value.node.clone(),
+            layer: Layer::Configcrate,
+            origin: self.origin(variable.name.span),
+            overrode: Vec::new(),
+            source: None,
+        };
+        configcrate.map(|one| one.variables.iter().map(selected).collect()).unwrap_or_default()
+    }
+
     pub(crate) fn variable(&self, source: Source) -> Option<&Variable> {
         match source {
             Source::Block(block, index) => self.blocks.get(block)?.variables.get(index),
@@ -151,7 +169,9 @@ pub fn select(policy: &Policy, name: &str, traits: Option<&Node>) -> Selection {
 pub fn selections(policy: &Policy) -> Vec<Selection> {
     let of = |(number, block): (usize, &Block)| {
         let pattern = match &block.matcher {
-            Matcher::Names(globs) => globs.iter().map(|(glob, _)| glob.as_str()).collect::<Vec<_>>().join(", "),
+            Matcher::Names(globs) => {
+                globs.iter().map(|(glob, _)| glob.as_str()).collect::<Vec<_>>().join(", ")
+            }
             Matcher::Where(expression) => expression.source.clone(),
         };
         let selection = of_block(policy, number, block, &mut Vec::new());
@@ -411,8 +431,13 @@ impl<'p> Plan<'p> {
             .filter_map(|named| Some((*self.policy.by_name.get(&named.name)?, named.span)))
             .collect();
         self.chosen.retain(|chosen| !excluded.contains_key(&chosen.index));
-        let mut ordered =
-            Ordered { policy: self.policy, excluded, done: Vec::new(), entered: HashSet::new() };
+        let mut ordered = Ordered {
+            policy: self.policy,
+            excluded,
+            done: Vec::new(),
+            places: HashMap::new(),
+            entered: HashSet::new(),
+        };
         for chosen in self.chosen {
             ordered.visit(chosen, out);
         }
@@ -431,6 +456,8 @@ struct Ordered<'p> {
     policy: &'p Policy,
     excluded: HashMap<usize, Span>,
     done: Vec<SelectedConfigcrate>,
+    /// Where in `done` it stands.
+    places: HashMap<usize, usize>,
     entered: HashSet<usize>,
 }
 
@@ -445,7 +472,10 @@ impl Ordered<'_> {
         let mut steps = vec![Step::Enter(first)];
         while let Some(step) = steps.pop() {
             match step {
-                Step::Leave(chosen) => self.done.push(chosen),
+                Step::Leave(chosen) => {
+                    self.places.insert(chosen.index, self.done.len());
+                    self.done.push(chosen);
+                }
                 Step::Enter(chosen) if self.entered.insert(chosen.index) => {
                     let needed = self.needed(&chosen, out);
                     steps.push(Step::Leave(chosen));
@@ -458,7 +488,7 @@ impl Ordered<'_> {
 
     /// It was taken in before, as a dependency: it counts wherever one of both reasons holds.
     fn again(&mut self, chosen: SelectedConfigcrate) {
-        let done = self.done.iter_mut().find(|done| done.index == chosen.index);
+        let done = self.places.get(&chosen.index).and_then(|place| self.done.get_mut(*place));
         if let Some(done) = done.filter(|done| done.condition != chosen.condition) {
             done.condition = match (done.condition.take(), chosen.condition) {
                 (Some(one), Some(other)) => Some(format!("{one} or {other}")),

@@ -62,12 +62,12 @@ pub(crate) fn read(
         policy.paths.push(file.path.to_owned());
         let kind = match alone {
             Some(path) if file.path == path => FileKind::Configcrates,
-            Some(_) if file_kind(file.path) != FileKind::Template => FileKind::Other,
+            Some(_) if file_kind(file.path) != FileKind::Template => continue,
             _ => file_kind(file.path),
         };
         match kind {
             FileKind::Template => complete &= templates::read(file, &mut policy, out),
-            FileKind::Other => {}
+            FileKind::Other => out.extend(misnamed(&file)),
             FileKind::Blocks => with_blocks.push(file),
             // They need nothing of the others; templates are read by then or need not be.
             FileKind::Configcrates => with_configcrates.push(file),
@@ -85,6 +85,17 @@ pub(crate) fn read(
     policy.environments.sort_by_key(|environment| depth(&environment.folder));
     index_configcrates(&mut policy, out);
     Stacks { policy, complete }
+}
+
+/// YAML under another name, where `.vgo` files stand.
+fn misnamed(file: &TreeFile<'_>) -> Option<Diagnostic> {
+    let crates = file.path.starts_with("configcrates/") || file.path.starts_with("usercrates/");
+    let yaml = file.path.ends_with(".yml") || file.path.ends_with(".yaml");
+    (crates && yaml).then(|| {
+        let span = Span { file: file.number, ..Span::default() };
+        Diagnostic::new(Code::UnknownFile, span, "nothing reads this file: its name does not end with `.vgo`")
+            .help("rename it, or move it out of the folder")
+    })
 }
 
 fn depth(folder: &str) -> usize {

@@ -3,6 +3,7 @@
 use crate::model::{Expression, NameUse, SecretCall, Uses, Written};
 use crate::plaintext;
 use crate::reader::Reader;
+use crate::simple;
 use vigo_base::Span;
 use vigo_syntax::{Code, Diagnostic, Kind, Node, Severity, Style, count_solid, locate_solid, nearest};
 use vigo_template::{Names, Place, Problem};
@@ -51,9 +52,17 @@ pub(crate) fn read_text(
     at: Place,
     name: &str,
 ) -> (node::Kind, Uses) {
-    let recognised = vigo_template::recognise(text, at);
     let mut counter = Counter { text, at: 0, solid: 0 };
     let mut uses = Uses { written: Some(written), ..Uses::default() };
+    if let Some(tags) = simple::tags(text).filter(|_| at == Place::Attribute) {
+        let kind = simple::node(text, &tags);
+        plaintext::look(reader, if tags.is_empty() { name } else { "" }, text, written);
+        for tag in tags {
+            take_name(reader, tag.path, false, counter.to(tag.name), written, &mut uses, false);
+        }
+        return (kind, uses);
+    }
+    let recognised = vigo_template::recognise(text, at);
     for problem in &recognised.problems {
         report(reader, written, &mut counter, problem, problem.offset);
     }
@@ -78,12 +87,10 @@ pub(crate) fn read_text(
     let checked = match &recognised.kind {
         node::Kind::Template(source) if !broken => vigo_template::check(source, at),
         node::Kind::Expression(source) if !broken => vigo_template::check_expression(source),
-        node::Kind::Literal(literal) => {
-            plaintext::look(reader, name, literal, written);
-            Ok(Names::default())
-        }
         _ => Ok(Names::default()),
     };
+    let key = if matches!(recognised.kind, node::Kind::Literal(_)) { name } else { "" };
+    plaintext::look(reader, key, text, written);
     let original = |offset| recognised.original(offset);
     take_names(reader, checked, &mut counter, written, &original, &mut uses, false);
     (recognised.kind, uses)
@@ -107,14 +114,26 @@ fn take_names(
     }
     for name in names.names {
         let solid = counter.to(original(name.offset));
-        let steps: Vec<String> = name.steps().map(str::to_owned).collect();
-        let used = NameUse { steps, optional: name.optional, solid, length: name.path.len() };
-        let span = || locate_solid(reader.source, written.span, written.style, solid, used.length);
-        if let Some(mistake) = unknown_root(&used, condition, reader.user, span) {
-            reader.out.push(mistake);
-        } else if used.steps.first().is_some_and(|step| step != "changed") {
-            uses.names.push(used);
-        }
+        take_name(reader, &name.path, name.optional, solid, written, uses, condition);
+    }
+}
+
+fn take_name(
+    reader: &mut Reader<'_>,
+    path: &str,
+    optional: bool,
+    solid: usize,
+    written: Written,
+    uses: &mut Uses,
+    condition: bool,
+) {
+    let steps: Vec<String> = path.split('.').map(str::to_owned).collect();
+    let used = NameUse { steps, optional, solid, length: path.len() };
+    let span = || locate_solid(reader.source, written.span, written.style, solid, used.length);
+    if let Some(mistake) = unknown_root(&used, condition, reader.user, span) {
+        reader.out.push(mistake);
+    } else if used.steps.first().is_some_and(|step| step != "changed") {
+        uses.names.push(used);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a text reaches: variables, and through them other variables, templates and secrets.
 
 use crate::model::{Configcrate, Leaf, NameUse, Policy, SecretCall, Uses, Value, Variable, Written};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 /// How deep variables may refer to each other; the renderer goes no further.
 const DEPTH: usize = 32;
@@ -26,12 +26,34 @@ pub(crate) struct Reached<'a> {
     pub traits: Vec<(&'a NameUse, Option<Written>)>,
     pub secrets: Vec<(&'a SecretCall, Option<Written>)>,
     /// Names of variables, whatever layer they came from.
-    pub variables: BTreeSet<&'a str>,
+    pub variables: Vec<&'a str>,
     /// `vars` as a whole.
     pub all_variables: bool,
-    pub templates: BTreeSet<&'a str>,
+    pub templates: Vec<&'a str>,
     /// Names that are not defined here.
     pub undefined: Vec<(&'a NameUse, Option<Written>)>,
+}
+
+/// Texts that were followed already: mostly one or two, so a list comes first.
+#[derive(Default)]
+struct Seen {
+    few: Vec<*const Uses>,
+    many: HashSet<*const Uses>,
+}
+
+impl Seen {
+    /// True for the first time.
+    fn insert(&mut self, uses: &Uses) -> bool {
+        let uses = std::ptr::from_ref(uses);
+        if self.few.contains(&uses) {
+            return false;
+        }
+        if self.few.len() < 16 {
+            self.few.push(uses);
+            return true;
+        }
+        self.many.insert(uses)
+    }
 }
 
 impl<'a> Sight<'a> {
@@ -68,16 +90,17 @@ impl<'a> Sight<'a> {
     }
 
     fn walk(&self, mut left: Vec<&'a Uses>, reached: &mut Reached<'a>) {
-        let mut seen: HashSet<*const Uses> = HashSet::new();
+        let mut seen = Seen::default();
         while let Some(uses) = left.pop() {
-            if !seen.insert(std::ptr::from_ref(uses)) {
+            if !seen.insert(uses) {
                 continue;
             }
             reached.secrets.extend(uses.secrets.iter().map(|call| (call, uses.written)));
             for named in &uses.templates {
                 if let Some((name, template)) = self.policy.templates.get_key_value(&named.name)
-                    && reached.templates.insert(name)
+                    && !reached.templates.contains(&name.as_str())
                 {
+                    reached.templates.push(name);
                     left.push(&template.uses);
                 }
             }
@@ -117,7 +140,7 @@ impl<'a> Sight<'a> {
                 }
             }
             ("vars", [variable, rest @ ..]) => {
-                reached.variables.insert(variable);
+                reached.variables.push(variable);
                 match self.variable(variable) {
                     Some(variable) => left.extend(below(&variable.value.leaves, rest)),
                     None if !name.optional && !self.defined(variable) => {

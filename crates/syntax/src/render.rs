@@ -13,12 +13,18 @@ const SHOWN: usize = 120;
 #[must_use]
 pub fn render_text(diagnostics: &[Diagnostic], tree: &Tree) -> String {
     let files = tree.by_number();
+    let line = |span: Span| (span.file, span.position.line);
+    let hidden: Vec<(u32, u32)> = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.code.hides_source())
+        .map(|diagnostic| line(diagnostic.span))
+        .collect();
     let mut out = String::new();
     for diagnostic in diagnostics {
         let severity = diagnostic.severity.as_str();
         let place = place(&files, diagnostic.span);
         let _ = writeln!(out, "{place}{severity}[{}]: {}", diagnostic.code, printable(&diagnostic.message));
-        if !diagnostic.code.hides_source() {
+        if !hidden.contains(&line(diagnostic.span)) {
             source_line(&mut out, &files, diagnostic.span);
         }
         for related in &diagnostic.related {

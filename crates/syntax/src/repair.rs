@@ -321,7 +321,7 @@ pub(crate) fn unquoted_template(span: Span) -> Diagnostic {
     Diagnostic::new(
         Code::UnquotedTemplate,
         span,
-        "a value that starts with `{{` or `{%`, or that stands in `[ ]`, needs quotes",
+        "this value needs quotes: for YAML, a `{` at its start or in a `[ ]` list opens a map",
     )
     .help("put the whole value into quotes: `\"{{ vars.x }}\"`")
 }

@@ -1,3 +1,5 @@
+//! The YAML subset: what is read, what is refused, and where the message points.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -33,6 +33,9 @@ pub enum AgentError {
         /// For people.
         message: String,
     },
+    /// No answer of the server came through. What the worker says of it, or the state of its pipe, proves nothing about the server.
+    #[error("cannot get an answer of the server")]
+    Relay(#[source] WireError),
     /// The server answers something that does not fit.
     #[error("cannot use the answer of the server: {0}")]
     Answer(&'static str),
@@ -97,10 +100,16 @@ impl AgentError {
     #[must_use]
     pub fn blame(&self) -> Blame {
         match self {
-            Self::NotEnrolled | Self::Refused { .. } => Blame::Permission,
+            Self::NotEnrolled => Blame::Permission,
+            Self::Refused { code, .. } => match code.as_str() {
+                // Not this time: with what is held the machine goes on, and asks again.
+                "busy" | "stale-bundle" | "expired" => Blame::Peer,
+                "malformed" | "too-large" => Blame::Bug,
+                _ => Blame::Permission,
+            },
             Self::Enrolled { .. } | Self::Token(_) | Self::Read { .. } | Self::Operator(_) => Blame::Operator,
             Self::Policy(_) => Blame::Author,
-            Self::Answer(_) | Self::Assignment(_) => Blame::Peer,
+            Self::Relay(_) | Self::Answer(_) | Self::Assignment(_) => Blame::Peer,
             Self::Stored { .. }
             | Self::Start { .. }
             | Self::Run(_)

@@ -60,8 +60,10 @@ pub fn once(
 
     let (held, offline) = match check_in(machine, enrolment, &mut link, held, &traits, &posture) {
         Ok(held) => (held, false),
-        Err((held, error)) if error.blame() == Blame::Peer && !online => (Some(held_or(held, error)?), true),
-        Err((_, error)) => return Err(error),
+        Err(failed) => match *failed {
+            (held, error) if error.blame() == Blame::Peer && !online => (Some(held_or(held, error)?), true),
+            (_, error) => return Err(error),
+        },
     };
     let Some(held) = held else { return Err(AgentError::Answer("it holds no assignment for this envoy")) };
 
@@ -110,7 +112,7 @@ fn held_or(held: Option<Held>, error: AgentError) -> Result<Held, AgentError> {
     Ok(held)
 }
 
-type CheckedIn = Result<Option<Held>, (Option<Held>, AgentError)>;
+type CheckedIn = Result<Option<Held>, Box<(Option<Held>, AgentError)>>;
 
 /// Asks the server whether anything is new, and takes it. An error gives back what was held before.
 fn check_in(
@@ -129,7 +131,7 @@ fn check_in(
     let checked = asked.and_then(|reply| take(machine, enrolment, link, held.as_ref(), reply));
     match checked {
         Ok(taken) => Ok(taken.or(held)),
-        Err(error) => Err((held, error)),
+        Err(error) => Err(Box::new((held, error))),
     }
 }
 

@@ -219,9 +219,11 @@ impl Secrets for LocalSecrets {
                     .help("add `--secrets VAULT-DIR`, `--secrets env` or `--secrets systemd`");
                 paths.iter().map(|_| Err(failure.clone())).collect()
             }
-            LocalSource::Vault(folder) => self.from_vault(folder, paths),
-            LocalSource::Environment => paths.iter().map(|path| self.from_environment(path)).collect(),
-            LocalSource::Systemd(folder) => paths.iter().map(|path| self.from_file(folder, path)).collect(),
+            LocalSource::Vault(folder) => self.take_from_vault(folder, paths),
+            LocalSource::Environment => paths.iter().map(|path| self.take_from_environment(path)).collect(),
+            LocalSource::Systemd(folder) => {
+                paths.iter().map(|path| self.take_from_file(folder, path)).collect()
+            }
         };
         for (path, answer) in paths.iter().zip(&answers) {
             if let Ok(version) = answer {
@@ -242,7 +244,7 @@ impl Secrets for LocalSecrets {
 }
 
 impl LocalSecrets {
-    fn from_vault(&self, folder: &Path, paths: &[SecretPath]) -> Answers {
+    fn take_from_vault(&self, folder: &Path, paths: &[SecretPath]) -> Answers {
         let taken = self.hands.get().and_then(|mut hand| {
             let vault = Vault::open(folder, &mut hand).map_err(|error| vault_failure(&error))?;
             Ok(paths
@@ -257,7 +259,7 @@ impl LocalSecrets {
         taken.unwrap_or_else(|failure: Failure| paths.iter().map(|_| Err(failure.clone())).collect())
     }
 
-    fn from_environment(&self, path: &SecretPath) -> Result<SecretVersion, Failure> {
+    fn take_from_environment(&self, path: &SecretPath) -> Result<SecretVersion, Failure> {
         let variable = variable_name(path);
         if self.hands.with(|hand| hand.take_from_environment(path, &variable))? {
             Ok(SecretVersion(1))
@@ -266,7 +268,7 @@ impl LocalSecrets {
         }
     }
 
-    fn from_file(&self, folder: &Path, path: &SecretPath) -> Result<SecretVersion, Failure> {
+    fn take_from_file(&self, folder: &Path, path: &SecretPath) -> Result<SecretVersion, Failure> {
         let file = folder.join(path.as_str().replace('/', "."));
         if !file.exists() {
             return Err(Failure::blocked(format!(

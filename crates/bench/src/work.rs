@@ -26,7 +26,7 @@ pub fn run_all(me: &Path, bin: &Path) -> Result<(), String> {
         let policy = bench.policy("files", count)?;
         bench.row_from_nothing(&format!("{count} files from nothing"), count, &policy)?;
         bench.row(&format!("{count} files, nothing to change"), "check", count, &policy)?;
-        bench.clear()?;
+        bench.clear();
     }
     let templates = bench.template_policy(200)?;
     bench.row("200 templates with 20 variables, nothing to change", "none", 0, &templates)?;
@@ -44,8 +44,8 @@ impl Bench {
         self.place.join("targets")
     }
 
-    fn clear(&self) -> Result<(), String> {
-        std::fs::remove_dir_all(self.targets()).or_else(|_| Ok(()))
+    fn clear(&self) {
+        remove(&self.targets());
     }
 
     fn save(&self, name: &str, text: &str) -> Result<PathBuf, String> {
@@ -122,18 +122,23 @@ impl Bench {
     /// Every run gets a new folder, since removing and making the same files again costs the file system itself.
     fn row_from_nothing(&self, title: &str, count: usize, policy: &Path) -> Result<(), String> {
         let vigo = median(3, || {
-            self.clear()?;
+            self.clear();
             Ok(self.apply(policy))
         })?;
         let floor = median(3, || {
             let folder = self.place.join("floor");
-            std::fs::remove_dir_all(&folder).or_else(|_| Ok::<(), String>(()))?;
+            remove(&folder);
             std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
             Ok(self.floor("write", &folder, count))
         })?;
         print_row(title, floor, vigo);
         Ok(())
     }
+}
+
+/// Removes a folder, if it is there.
+fn remove(folder: &Path) {
+    let _not_there = std::fs::remove_dir_all(folder);
 }
 
 fn print_row(title: &str, floor: Cost, vigo: Cost) {

@@ -59,7 +59,6 @@ impl Real {
             state: state.to_owned(),
             intents: Intents::open(&intents).unwrap(),
             guarded: guarded.collect(),
-            offline: Rc::default(),
         })
         .unwrap();
         Self { host, hands, state: state.to_owned() }

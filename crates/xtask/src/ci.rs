@@ -9,8 +9,8 @@ use std::process::Command;
 /// Systems for which the agent is type-checked besides this one.
 const OTHERS: [&str; 2] = ["aarch64-unknown-linux-musl", "x86_64-unknown-freebsd"];
 /// Programs that building and testing need, and the packages that have them.
-const PROGRAMS: [(&str, &[&str]); 3] =
-    [("cc", &["gcc", "libc6-dev"]), ("python3", &["python3"]), ("git", &["git"])];
+const PROGRAMS: [(&str, &[&str]); 4] =
+    [("cc", &["gcc", "libc6-dev"]), ("python3", &["python3"]), ("git", &["git"]), ("strace", &["strace"])];
 
 pub fn run() -> Result<(), Failure> {
     install()?;

@@ -139,7 +139,7 @@ fn write_resource(
         when,
         requires: others(&order.requires),
         notified_by: others(&order.notified_by),
-        subscribes_secrets: model.subscribes_secrets.iter().map(ToString::to_string).collect(),
+        subscribes_secrets: model.subscribes_secrets.iter().map(|(path, _)| path.to_string()).collect(),
         timeout_ms: model.timeout_ms,
         allow_exposure: model.allow_exposure.clone(),
         item: item.map(|item| item.node.clone()),

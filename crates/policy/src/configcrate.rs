@@ -303,12 +303,12 @@ fn references(reader: &mut Reader<'_>, fields: &Fields<'_>, key: &str) -> Vec<Na
     named
 }
 
-fn take_secrets(reader: &mut Reader<'_>, subscribes: &mut Vec<Named>) -> Vec<SecretPath> {
+fn take_secrets(reader: &mut Reader<'_>, subscribes: &mut Vec<Named>) -> Vec<(SecretPath, Span)> {
     let mut secrets = Vec::new();
     subscribes.retain(|named| {
         let Some(path) = named.name.strip_prefix("secret:") else { return true };
         match path.parse() {
-            Ok(path) => secrets.push(path),
+            Ok(path) => secrets.push((path, named.span)),
             Err(error) => {
                 let error: vigo_base::SecretPathError = error;
                 reader.report(Code::InvalidValue, named.span, error.to_string(), "");

@@ -2,11 +2,11 @@
 
 use crate::value::scalar_text;
 use std::collections::BTreeSet;
-use vigo_base::SecretPath;
+use vigo_base::{SecretPath, Value};
 use vigo_resource::Registry;
 use vigo_template::{EnvoyFacts, Renderer, Scope, TemplateError};
-use vigo_wire::bundle::{Bundle, Resource};
-use vigo_wire::node::Entry;
+use vigo_wire::bundle::{Bundle, Configcrate, Resource};
+use vigo_wire::node::{Entry, Kind, Node};
 
 /// A secret that an envoy may read, and why.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +38,7 @@ impl EntitlementError {
 }
 
 /// What a bundle entitles an envoy to. `parameters` are the variables of its assignment, above those of the bundle.
+#[must_use]
 pub fn entitled(
     bundle: &Bundle,
     registry: &Registry,
@@ -48,65 +49,81 @@ pub fn entitled(
     let mut failures = Vec::new();
     let mut world = None;
     for used in &bundle.secrets {
-        let Some(resource) =
-            usize::try_from(used.resource).ok().and_then(|index| bundle.resources.get(index))
-        else {
-            continue;
-        };
+        let resource = usize::try_from(used.resource).ok().and_then(|index| bundle.resources.get(index));
+        let Some(resource) = resource else { continue };
+        let world = world.get_or_insert_with(|| World::new(bundle, envoy, parameters));
+        let id = world.id(registry, resource);
         let path = if used.expression.is_empty() {
-            used.path.parse().ok()
+            // What is no path is no reference, whoever made the bundle.
+            used.path.parse().ok().map(Ok)
         } else {
-            let (renderer, scope) = world.get_or_insert_with(|| world_of(bundle, envoy, parameters));
-            let own = configcrate(bundle, resource).map(|one| one.variables.as_slice()).unwrap_or_default();
-            let scope = scope.configcrate(own).with_item(resource.item.as_ref());
-            match renderer
-                .as_ref()
-                .map_err(Clone::clone)
-                .and_then(|renderer| renderer.secret_path(&used.expression, &scope))
-            {
-                Ok(path) => Some(path),
-                Err(source) => {
-                    failures.push(EntitlementError { resource: id(bundle, registry, resource), source });
-                    None
-                }
-            }
+            Some(world.secret_path(&used.expression, resource))
         };
-        if let Some(path) = path {
-            let (resource, exposure) = (id(bundle, registry, resource), used.exposure.clone());
-            entitlements.insert(Entitlement { path, resource, exposure });
+        match path {
+            None => {}
+            Some(Ok(path)) => {
+                entitlements.insert(Entitlement { path, resource: id, exposure: used.exposure.clone() });
+            }
+            Some(Err(source)) => failures.push(EntitlementError { resource: id, source }),
         }
     }
     (entitlements, failures)
 }
 
-fn world_of(
-    bundle: &Bundle,
-    envoy: &EnvoyFacts,
-    parameters: &[Entry],
-) -> (Result<Renderer, TemplateError>, Scope) {
-    let given = |name: &str| parameters.iter().any(|entry| entry.name == name);
-    let shared = bundle.variables.iter().filter(|entry| !given(&entry.name));
-    let variables: Vec<Entry> = parameters.iter().chain(shared).cloned().collect();
-    (Renderer::new(&[]), Scope::new(&variables, None, envoy))
+/// What names mean for one envoy, without its traits.
+struct World<'a> {
+    bundle: &'a Bundle,
+    renderer: Result<Renderer, TemplateError>,
+    scope: Scope,
 }
 
-fn configcrate<'a>(bundle: &'a Bundle, resource: &Resource) -> Option<&'a vigo_wire::bundle::Configcrate> {
-    bundle.configcrates.get(usize::try_from(resource.configcrate).ok()?)
-}
-
-/// `configcrate:name`, or `configcrate:type/identity` before rendering.
-fn id(bundle: &Bundle, registry: &Registry, resource: &Resource) -> String {
-    let configcrate = configcrate(bundle, resource).map_or("", |one| one.name.as_str());
-    if !resource.name.is_empty() {
-        return format!("{configcrate}:{}", resource.name);
+impl<'a> World<'a> {
+    fn new(bundle: &'a Bundle, envoy: &EnvoyFacts, parameters: &[Entry]) -> Self {
+        let given = |name: &str| parameters.iter().any(|entry| entry.name == name);
+        let shared = bundle.variables.iter().filter(|entry| !given(&entry.name));
+        let variables: Vec<Entry> = parameters.iter().chain(shared).cloned().collect();
+        Self { bundle, renderer: Renderer::new(&[]), scope: Scope::new(&variables, None, envoy) }
     }
-    let attribute = |name: &str| resource.attributes.iter().find(|entry| entry.name == name)?.value.as_ref();
-    let shown = |node: &vigo_wire::node::Node| match &node.kind {
-        Some(vigo_wire::node::Kind::Template(text)) => Some(text.clone()),
-        Some(vigo_wire::node::Kind::Expression(text)) => Some(format!("{{{{ {text} }}}}")),
-        _ => scalar_text(node),
-    };
-    let identity = registry.get(&resource.r#type).into_iter().flat_map(|kind| kind.info().identity());
-    let parts: Vec<String> = identity.filter_map(|info| attribute(info.name).and_then(shown)).collect();
-    format!("{configcrate}:{}/{}", resource.r#type, parts.join(","))
+
+    fn configcrate(&self, resource: &Resource) -> Option<&'a Configcrate> {
+        self.bundle.configcrates.get(usize::try_from(resource.configcrate).ok()?)
+    }
+
+    fn scope(&self, resource: &Resource) -> Scope {
+        let own = self.configcrate(resource).map(|one| one.variables.as_slice()).unwrap_or_default();
+        self.scope.configcrate(own).with_item(resource.item.as_ref())
+    }
+
+    fn secret_path(&self, expression: &str, resource: &Resource) -> Result<SecretPath, TemplateError> {
+        self.renderer.as_ref().map_err(Clone::clone)?.secret_path(expression, &self.scope(resource))
+    }
+
+    /// `configcrate:name`, or `configcrate:type/identity`, as rendered where that needs no traits.
+    fn id(&self, registry: &Registry, resource: &Resource) -> String {
+        let configcrate = self.configcrate(resource).map_or("", |one| one.name.as_str());
+        if !resource.name.is_empty() {
+            return format!("{configcrate}:{}", resource.name);
+        }
+        let attribute =
+            |name: &str| resource.attributes.iter().find(|entry| entry.name == name)?.value.as_ref();
+        let identity = registry.get(&resource.r#type).into_iter().flat_map(|kind| kind.info().identity());
+        let parts: Vec<String> =
+            identity.filter_map(|info| attribute(info.name).map(|node| self.shown(node, resource))).collect();
+        format!("{configcrate}:{}/{}", resource.r#type, parts.join(" "))
+    }
+
+    fn shown(&self, node: &Node, resource: &Resource) -> String {
+        let source = match &node.kind {
+            Some(Kind::Template(text)) => text.clone(),
+            Some(Kind::Expression(text)) => format!("{{{{ {text} }}}}"),
+            _ => return scalar_text(node).unwrap_or_default(),
+        };
+        let rendered =
+            self.renderer.as_ref().ok().and_then(|one| one.value(node, &self.scope(resource)).ok());
+        match rendered {
+            Some(Value::Text(pieces)) => pieces.to_string(),
+            Some(Value::Integer(number)) => number.to_string(),
+            _ => source,
+        }
+    }
 }

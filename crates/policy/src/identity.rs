@@ -38,7 +38,7 @@ pub(crate) fn of(stage: &Stage<'_>, resource: &Stamped<'_>) -> Identity {
             _ => rendered = None,
         }
     }
-    Identity { written: written.join(","), rendered: rendered.map(|all| all.join(",")) }
+    Identity { written: written.join(" "), rendered: rendered.map(|all| all.join(" ")) }
 }
 
 fn source(attribute: &Attribute) -> String {
@@ -58,7 +58,7 @@ fn text(value: &Rendered, kind: Wanted) -> Option<String> {
         Rendered::Number(number) => number.to_string(),
         Rendered::Boolean(value) => value.to_string(),
         Rendered::List(items) => {
-            items.iter().map(|item| text(item, kind)).collect::<Option<Vec<_>>>()?.join(",")
+            items.iter().map(|item| text(item, kind)).collect::<Option<Vec<_>>>()?.join(" ")
         }
         Rendered::Null | Rendered::Map(_) => return None,
     };

@@ -32,10 +32,11 @@ pub use check::check;
 pub use entitle::{Entitlement, EntitlementError, entitled};
 pub use glob::{Glob, GlobError};
 pub use model::Policy;
-pub use select::{BlockMatch, Layer, SelectedConfigcrate, SelectedVariable, Selection, select, selections};
+pub use select::{
+    BlockMatch, Layer, SelectedConfigcrate, SelectedVariable, Selection, find_block, select, selections,
+};
 pub use vigo_syntax::{Code, Diagnostic, Severity, Tree, TreeError};
 
-use prost::Message as _;
 use std::collections::BTreeSet;
 use vigo_base::{AbsolutePath, Digest, SecretPath};
 use vigo_resource::Registry;
@@ -101,10 +102,9 @@ pub fn compile(policy: &Policy, selection: &Selection) -> Compiled {
         Some(assembled) => (assembled.bundle, assembled.origins),
         None => (Bundle { format: FORMAT, ..Bundle::default() }, Vec::new()),
     };
-    let bytes = bundle.encode_to_vec();
+    let (bytes, digest) = vigo_wire::encode_bundle(&bundle);
     let origin = |(id, span)| Origin { id, place: policy.origin(span) };
     let unmatched = selection.block.is_none() && !policy.alone;
-    let digest = Digest::of(&bytes);
     Compiled { bundle, bytes, digest, origins: origins.into_iter().map(origin).collect(), unmatched }
 }
 

@@ -211,7 +211,7 @@ pub(crate) struct Resource {
     pub before: Vec<Named>,
     pub notify: Vec<Named>,
     pub subscribes: Vec<Named>,
-    pub subscribes_secrets: Vec<SecretPath>,
+    pub subscribes_secrets: Vec<(SecretPath, Span)>,
     pub timeout_ms: u64,
     pub allow_exposure: Vec<String>,
 }

@@ -138,6 +138,11 @@ fn follow_resource(
             expression(part, what, &sight, configcrate, needs, notes);
         }
     }
+    if let Some(checking) = notes.checking {
+        for (path, span) in &resource.model.subscribes_secrets {
+            missing(path, *span, checking, notes);
+        }
+    }
     let mut listed: BTreeSet<(String, String, &str)> = BTreeSet::new();
     for attribute in resource.model.all_attributes() {
         if attribute.value.leaves.is_empty() {

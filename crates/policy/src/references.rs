@@ -6,7 +6,7 @@ use crate::identity::Identity;
 use crate::model::Named;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use vigo_base::Span;
+use vigo_base::{AbsolutePath, Span};
 use vigo_syntax::{Code, Diagnostic, nearest};
 use vigo_wire::node::{Kind, Node};
 
@@ -124,12 +124,16 @@ impl<'a> Index<'a> {
         (!all.is_empty()).then_some(all)
     }
 
-    /// `type/identity`; the first `/` of a path may be the one that divides.
+    /// `type/identity`; the first `/` of a path may be the one that divides, and paths are compared in their one spelling.
     fn by_identity(&self, text: &str) -> Option<Vec<usize>> {
         let (kind, identity) = text.split_once('/')?;
         let path = text.get(kind.len()..)?;
-        let found = self.identities.get(&(kind, identity)).or_else(|| self.identities.get(&(kind, path)))?;
-        Some(found.all().collect())
+        let all = |found: &Found| found.all().collect();
+        let found = self.identities.get(&(kind, identity)).or_else(|| self.identities.get(&(kind, path)));
+        found.map(all).or_else(|| {
+            let normal: AbsolutePath = path.parse().ok()?;
+            self.identities.get(&(kind, normal.as_str())).map(all)
+        })
     }
 
     fn one(&self, number: usize) -> usize {

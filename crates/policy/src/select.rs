@@ -152,16 +152,25 @@ pub fn select(policy: &Policy, name: &str, traits: Option<&Node>) -> Selection {
     if policy.alone {
         return alone(policy);
     }
+    let (found, undecided) = find_block(policy, name, traits);
+    let block = found.as_ref().and_then(|found| policy.blocks.get(found.number));
+    let selection = match (&found, block) {
+        (Some(found), Some(block)) => of_block(policy, found.number, block, &mut Vec::new()),
+        _ => nothing(),
+    };
+    Selection { block: found, undecided, ..selection }
+}
+
+/// The match block that an envoy of that name fits, and whether one before it could not be decided without traits: [`select`] without what follows from it.
+#[must_use]
+pub fn find_block(policy: &Policy, name: &str, traits: Option<&Node>) -> (Option<BlockMatch>, bool) {
     let mut undecided = false;
     for (number, block) in policy.blocks.iter().enumerate() {
         if let Some(pattern) = matches(block, name, traits, &mut undecided) {
-            let mut selection = of_block(policy, number, block, &mut Vec::new());
-            selection.undecided = undecided;
-            selection.block = Some(block_match(policy, number, block, pattern));
-            return selection;
+            return (Some(block_match(policy, number, block, pattern)), undecided);
         }
     }
-    Selection { undecided, ..nothing() }
+    (None, undecided)
 }
 
 /// What the envoys of each match block get, in the order in which blocks are tried: everything that [`select`] can come to.

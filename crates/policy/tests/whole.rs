@@ -108,7 +108,8 @@ fn all(tree: &Tree) {
     for name in ["web-1", "db", "other"] {
         let compiled = compile(&policy, &select(&policy, name, None));
         let facts = vigo_template::EnvoyFacts { name: name.into(), ..Default::default() };
-        vigo_policy::entitled(&compiled.bundle, &types::TYPES, &facts, &[]);
+        let (entitled, failed) = vigo_policy::entitled(&compiled.bundle, &types::TYPES, &facts, &[]);
+        assert!(entitled.len() + failed.len() <= compiled.bundle.secrets.len());
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use vigo_base::EnvoyName;
 use vigo_sys::spawn::Spawner;
 use vigo_wire::WireError;
-use vigo_wire::enrol::{self, Token};
+use vigo_wire::enrol::{self, RefusalCode, Token};
 use vigo_wire::identity::Identity;
 use vigo_wire::worker::{Client, TransportKey};
 
@@ -52,17 +52,33 @@ pub fn enroll(state: &State, spawner: &Spawner, arguments: &EnrollArguments) -> 
         Some(name) => name.clone(),
         None => host_name()?,
     };
-    let identity = enrolment::load_or_make_identity(&state.identity)?;
     let (_worker, client) = Worker::start(spawner)?;
-    let pending = pending(state, &client, &token, &name, &identity, &arguments.server)?;
+    through(state, &client, &arguments.server, &token, &name)
+}
 
-    let answer = client.enrol(&arguments.server, &pending.request, PATIENCE)?;
-    let enrolled = match enrol::open_answer(&answer, &pending.request, &token, seconds_now()) {
+/// Enrols through a worker that was started.
+///
+/// # Errors
+/// When the token is refused, or the server cannot be reached or is not the token's.
+pub fn through(
+    state: &State,
+    client: &Client,
+    server: &str,
+    token: &Token,
+    name: &EnvoyName,
+) -> Result<Outcome, AgentError> {
+    let identity = enrolment::load_or_make_identity(&state.identity)?;
+    let pending = pending(state, client, token, name, &identity, server)?;
+
+    let answer = client.enrol(server, &pending.request, PATIENCE).map_err(AgentError::Relay)?;
+    let enrolled = match enrol::open_answer(&answer, &pending.request, token, seconds_now()) {
         Ok(enrolled) => enrolled,
         Err(error) => {
             // Only what the server itself refuses is over. Anything else may come from somebody on the way: the same request is sent again by the next try,
             // and gets the same answer without costing another use of the token.
-            if matches!(error, WireError::Refused { proven: true, .. }) {
+            if let WireError::Refused { proven: true, code, .. } = &error
+                && !RefusalCode::by_name(code).is_some_and(RefusalCode::may_pass)
+            {
                 forget_pending(state)?;
             }
             return Err(refusal(error).into());
@@ -70,7 +86,7 @@ pub fn enroll(state: &State, spawner: &Spawner, arguments: &EnrollArguments) -> 
     };
     let record = Record {
         format: 0,
-        server: arguments.server.clone(),
+        server: server.to_owned(),
         envoy: enrolled.envoy.as_bytes().to_vec(),
         name: enrolled.name.as_str().to_owned(),
         anchor: enrolled.anchor.to_vec(),
@@ -86,7 +102,7 @@ pub fn enroll(state: &State, spawner: &Spawner, arguments: &EnrollArguments) -> 
     };
     enrolment::store(&state.identity, &record)?;
     forget_pending(state)?;
-    Ok(Outcome { name: enrolled.name, id: enrolled.envoy.to_string(), server: arguments.server.clone() })
+    Ok(Outcome { name: enrolled.name, id: enrolled.envoy.to_string(), server: server.to_owned() })
 }
 
 struct Pending {
@@ -115,7 +131,7 @@ fn pending(
     {
         return Ok(Pending { request, key });
     }
-    let transport: TransportKey = client.make_transport_key()?;
+    let transport: TransportKey = client.make_transport_key().map_err(AgentError::Relay)?;
     let request = enrol::request(token, name, identity, &transport.certificate_request)?;
     // The purpose goes last: without it the other two are not used.
     folder.remove(PENDING_SERVER)?;

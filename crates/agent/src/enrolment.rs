@@ -15,6 +15,8 @@ const FORMAT: u32 = 1;
 const NAME: &str = "enrolment";
 const IDENTITY: &str = "identity.key";
 const LIMIT: usize = 256 << 10;
+/// A transport certificate is renewed at two thirds of its thirty days.
+const RENEW_AFTER_S: u64 = 20 * 86_400;
 
 /// The record, made once at enrolment; the transport certificate in it is replaced at each renewal.
 #[derive(Clone, PartialEq, Message)]
@@ -108,6 +110,12 @@ impl Enrolment {
             identity,
             record,
         }))
+    }
+
+    /// True if the transport certificate is to be renewed, by that time (seconds since 1970) or by the last that the server gave.
+    #[must_use]
+    pub fn is_renewal_due(&self, time: u64) -> bool {
+        time.max(self.record.server_time).saturating_sub(self.record.transport_since) >= RENEW_AFTER_S
     }
 
     /// What the worker needs to reach the server.

@@ -19,6 +19,7 @@ pub mod link;
 mod log;
 mod machine;
 mod output;
+pub mod over;
 mod posture;
 mod reports;
 mod run;

@@ -10,12 +10,16 @@ use vigo_sys::spawn::Spawner;
 use vigo_wire::WireError;
 use vigo_wire::inner::{Answer, Ask, Refused, Reply, Request};
 use vigo_wire::session::{Initiator, Session, SessionContext};
-use vigo_wire::worker::{Client, Configured, Kind};
+use vigo_wire::worker::{Client, Configured, Kind, TransportKey};
 
 /// One request and its answer may take so long.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A session that turned out to be unknown, or of which nothing is known, is made anew so many times.
 const SESSIONS: u32 = 3;
+/// Of what the worker says is missing of its cage, so many lines are kept.
+const MISSING_LINES: usize = 20;
+/// And so much of each.
+const MISSING_LENGTH: usize = 200;
 
 /// A session with the server, made when it is first used and again when it is lost.
 pub struct Link {
@@ -23,30 +27,65 @@ pub struct Link {
     _worker: Option<Worker>,
     context: SessionContext,
     session: Option<([u8; 16], Session)>,
+    /// The pipe failed, so it is out of step: nothing more is asked over it.
+    is_lost: bool,
+    /// A key for the next transport certificate.
+    transport_key: Option<TransportKey>,
 }
 
 impl Link {
-    /// Starts a worker and tells it where the server is; gives what the worker says of its sandbox. Nothing is sent yet.
+    /// Starts a worker and tells it where the server is; gives what the worker says of its sandbox, if it says anything. Nothing is sent yet.
     ///
     /// # Errors
     /// When the worker cannot be started.
-    pub fn start(spawner: &Spawner, enrolment: &Enrolment) -> Result<(Self, Configured), AgentError> {
+    pub fn start(spawner: &Spawner, enrolment: &Enrolment) -> Result<(Self, Option<Configured>), AgentError> {
         let (worker, client) = Worker::start(spawner)?;
-        let says = client.configure(enrolment.transport())?;
-        Ok((Self { _worker: Some(worker), ..Self::over(client, enrolment) }, says))
+        let (link, says) = Self::over(client, enrolment);
+        Ok((Self { _worker: Some(worker), ..link }, says))
     }
 
-    /// Over a worker that somebody else started.
+    /// Over a worker that somebody else started. For one that does not do as it is told, the server is away.
     #[must_use]
-    pub fn over(client: Client, enrolment: &Enrolment) -> Self {
+    pub fn over(client: Client, enrolment: &Enrolment) -> (Self, Option<Configured>) {
         let context = SessionContext { anchor: Digest::of(&enrolment.anchor), envoy: enrolment.envoy };
-        Self { client, _worker: None, context, session: None }
+        let mut link =
+            Self { client, _worker: None, context, session: None, is_lost: false, transport_key: None };
+        if enrolment.is_renewal_due(seconds_now()) {
+            // Made before the worker first touches the network: nobody can have taken it yet.
+            link.transport_key = link.make_transport_key().ok();
+        }
+        let says = link.configure(enrolment);
+        (link, says.inspect_err(|error| tracing::warn!("{}", crate::chain(error))).ok())
     }
 
-    /// What the worker can be asked that needs no session.
-    #[must_use]
-    pub const fn client(&self) -> &Client {
-        &self.client
+    /// Tells the worker where the server is and who the worker is to networks.
+    ///
+    /// # Errors
+    /// When the worker cannot use it.
+    pub fn configure(&mut self, enrolment: &Enrolment) -> Result<Configured, AgentError> {
+        let says = self.client.configure(enrolment.transport());
+        says.map(printable).map_err(|error| self.relay_error(error))
+    }
+
+    /// A key for a new transport certificate: the one that was made before the worker touched the network, if there is one.
+    ///
+    /// # Errors
+    /// When the worker does not make one.
+    pub fn new_transport_key(&mut self) -> Result<TransportKey, AgentError> {
+        match self.transport_key.take() {
+            Some(key) => Ok(key),
+            None => self.make_transport_key(),
+        }
+    }
+
+    fn make_transport_key(&mut self) -> Result<TransportKey, AgentError> {
+        self.client.make_transport_key().map_err(|error| self.relay_error(error))
+    }
+
+    /// An error of the worker or of its pipe. After one of the pipe, no answer on it can be told from another.
+    fn relay_error(&mut self, error: WireError) -> AgentError {
+        self.is_lost |= !matches!(error, WireError::Worker(_));
+        AgentError::Relay(error)
     }
 
     /// Asks the server and gives its answer. Every request may be sent twice: see the decision on frames.
@@ -62,6 +101,9 @@ impl Link {
                 Err(error) if tried < SESSIONS && is_lost_session(&error) => {
                     tracing::debug!(%error, "the inner session is lost, making a new one");
                     self.session = None;
+                }
+                Err(error) if self.is_lost || matches!(error, WireError::Worker(_)) => {
+                    return Err(AgentError::Relay(error));
                 }
                 other => break other?,
             }
@@ -82,18 +124,29 @@ impl Link {
         if self.session.as_ref().is_none_or(|(_, session)| session.is_due(now)) {
             self.session = Some(self.handshake(enrolment, now)?);
         }
-        let Some((id, session)) = self.session.as_mut() else { return Err(WireError::Poisoned) };
+        let (id, mut session) = self.session.take().ok_or(WireError::Poisoned)?;
         let sealed = session.send(message, now)?;
-        let answer = self.client.exchange(id, &enrolment.envoy, sealed, PATIENCE)?;
-        session.receive(&answer, now)
+        let answer = self.relay(&id, enrolment, sealed)?;
+        let message = session.receive(&answer, now)?;
+        self.session = Some((id, session));
+        Ok(message)
     }
 
-    fn handshake(&self, enrolment: &Enrolment, now: u64) -> Result<([u8; 16], Session), WireError> {
+    fn handshake(&mut self, enrolment: &Enrolment, now: u64) -> Result<([u8; 16], Session), WireError> {
         let id = vigo_wire::random::array::<16>()?;
         let (initiator, hello) =
             Initiator::begin(enrolment.identity.exchange(), &enrolment.session, &self.context)?;
-        let answer = self.client.exchange(&id, &enrolment.envoy, hello, PATIENCE)?;
+        let answer = self.relay(&id, enrolment, hello)?;
         Ok((id, initiator.finish(&answer, now)?))
+    }
+
+    fn relay(&mut self, id: &[u8; 16], enrolment: &Enrolment, payload: Vec<u8>) -> Result<Vec<u8>, WireError> {
+        if self.is_lost {
+            return Err(WireError::Closed { what: "the network worker" });
+        }
+        let answer = self.client.exchange(id, &enrolment.envoy, payload, PATIENCE);
+        self.is_lost = answer.as_ref().is_err_and(|error| !matches!(error, WireError::Worker(_)));
+        answer
     }
 }
 
@@ -104,6 +157,16 @@ fn is_lost_session(error: &WireError) -> bool {
         WireError::Frame | WireError::Poisoned | WireError::Expired { .. } => true,
         _ => false,
     }
+}
+
+/// What the worker says stands in reports and on terminals: few short lines without control characters.
+fn printable(mut says: Configured) -> Configured {
+    says.missing.truncate(MISSING_LINES);
+    for line in &mut says.missing {
+        let letters = line.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+        *line = letters.take(MISSING_LENGTH).collect();
+    }
+    says
 }
 
 /// The machine's clock in seconds since 1970.

@@ -17,11 +17,10 @@ use std::time::Instant;
 use vigo_base::{Blame, Digest, Exit};
 use vigo_host::Hands;
 use vigo_wire::inner::{Answer, Ask, BundleRequest, CheckIn, CheckInReply, Renew};
+use vigo_wire::worker::Configured;
 
 /// Days in seconds.
 const DAY_S: u64 = 86_400;
-/// A transport certificate is renewed at two thirds of its thirty days.
-const RENEW_AFTER_S: u64 = 20 * DAY_S;
 /// The word with which a server refuses everything but a renewal.
 const EXPIRED: &str = "expired";
 /// The continuity value and the digest of the traits that the server has, in the identity folder.
@@ -50,11 +49,25 @@ pub fn once(
     online: bool,
     arguments: &ConvergeArguments,
 ) -> Result<Exit, AgentError> {
+    let link = Link::start(&machine.spawner, enrolment)?;
+    through(machine, enrolment, hands, link, online, arguments)
+}
+
+/// One run through a worker that was started, with what it said of itself.
+///
+/// # Errors
+/// As [`run`].
+pub fn through(
+    machine: &Machine,
+    enrolment: &mut Enrolment,
+    hands: &Rc<Hands>,
+    (mut link, worker): (Link, Option<Configured>),
+    online: bool,
+    arguments: &ConvergeArguments,
+) -> Result<Exit, AgentError> {
     let (started, started_at) = (Instant::now(), seconds_now());
     let held = Held::load(&machine.state.bundle, enrolment)?;
-    let (mut link, worker) = Link::start(&machine.spawner, enrolment)?;
-    let facts =
-        Facts { worker: Some(worker), enrolled: true, swap: traits::swap_class(), ..machine.facts(hands) };
+    let facts = Facts { worker, enrolled: true, swap: traits::swap_class(), ..machine.facts(hands) };
     let posture = Posture::assess(&facts, machine.settings.arena, &enrolment::identity_path(&machine.state));
     let traits = traits::collect(&posture);
 
@@ -196,7 +209,13 @@ fn take(
             _ => Err(AgentError::Answer("it is no bundle")),
         }
     })?;
-    keep_time(machine, enrolment, link, server_time)?;
+    match keep_time(machine, enrolment, link, server_time) {
+        // What was taken is taken: the old certificate is good for some days yet.
+        Err(error) if error.blame() == Blame::Peer => {
+            tracing::warn!("the transport certificate is not renewed yet: {}", crate::chain(&error));
+        }
+        kept => kept?,
+    }
     Ok(taken)
 }
 
@@ -207,7 +226,7 @@ fn keep_time(
     link: &mut Link,
     server_time: u64,
 ) -> Result<(), AgentError> {
-    if server_time.saturating_sub(enrolment.record.transport_since) >= RENEW_AFTER_S {
+    if enrolment.is_renewal_due(server_time) {
         return renew(machine, enrolment, link, server_time);
     }
     if server_time.saturating_sub(enrolment.record.server_time) < DAY_S {
@@ -217,9 +236,9 @@ fn keep_time(
     enrolment::store(&machine.state.identity, &enrolment.record)
 }
 
-/// Gets a new transport certificate for a new key of the worker's.
+/// Gets a new transport certificate for a new key of the worker's: good for reaching the server, proof of nothing to it.
 fn renew(machine: &Machine, enrolment: &mut Enrolment, link: &mut Link, now: u64) -> Result<(), AgentError> {
-    let key = link.client().make_transport_key()?;
+    let key = link.new_transport_key()?;
     let ask = Renew { request: key.certificate_request.clone() };
     let Answer::Renew(reply) = link.ask(enrolment, Ask::Renew(ask))? else {
         return Err(AgentError::Answer("it is no transport certificate"));
@@ -231,6 +250,5 @@ fn renew(machine: &Machine, enrolment: &mut Enrolment, link: &mut Link, now: u64
     record.server_time = record.server_time.max(now);
     enrolment::store(&machine.state.identity, &record)?;
     enrolment.record = record;
-    link.client().configure(enrolment.transport())?;
-    Ok(())
+    link.configure(enrolment).map(drop)
 }

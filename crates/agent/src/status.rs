@@ -106,7 +106,7 @@ pub fn posture(machine: &Machine, enrolment: Option<&Enrolment>) -> Result<Postu
     };
     let hand = Hand::start(&machine.spawner, &options)?.status()?;
     let worker = match enrolment {
-        Some(enrolment) => Some(Link::start(&machine.spawner, enrolment)?.1),
+        Some(enrolment) => Link::start(&machine.spawner, enrolment)?.1,
         None => None,
     };
     let facts = Facts {

@@ -12,7 +12,7 @@ pub use message::{
     TransportKey, WorkerAnswer, WorkerRequest,
 };
 
-use crate::error::decode;
+use crate::error::{check_size, decode};
 use crate::{WireError, frame, outer};
 use prost::Message as _;
 use std::os::fd::OwnedFd;
@@ -25,6 +25,10 @@ pub const FRAME_LIMIT: usize = outer::FRAME_LIMIT + (64 << 10);
 const GRACE: Duration = Duration::from_secs(5);
 /// For requests that need no network.
 const LOCAL: Duration = Duration::from_secs(30);
+/// A transport key of any kind that TLS knows has fewer bytes.
+const TRANSPORT_KEY_LIMIT: usize = 4096;
+/// A certificate request has at most so many bytes.
+const CERTIFICATE_REQUEST_LIMIT: usize = 16 << 10;
 
 /// The worker's first argument (`argv[0]`) and name.
 pub const NAME: &std::ffi::CStr = c"vigo-net";
@@ -62,13 +66,20 @@ impl Failure {
 /// The end of the pipe that `vigo` holds. After an error of the pipe itself (not of [`WireError::Worker`]) it is of no more use: start another worker.
 pub struct Client {
     socket: OwnedFd,
+    most: Duration,
 }
 
 impl Client {
     /// Over the socket whose other end the worker has at [`DESCRIPTOR`].
     #[must_use]
     pub const fn new(socket: OwnedFd) -> Self {
-        Self { socket }
+        Self::impatient(socket, Duration::MAX)
+    }
+
+    /// One that waits at most so long for an answer, whatever time was given to the request.
+    #[must_use]
+    pub const fn impatient(socket: OwnedFd, most: Duration) -> Self {
+        Self { socket, most }
     }
 
     /// Tells where to connect and what to trust, and gives what the worker says of its sandbox. Again at any time: old connections are dropped.
@@ -88,7 +99,13 @@ impl Client {
     /// When the worker cannot.
     pub fn make_transport_key(&self) -> Result<TransportKey, WireError> {
         match self.ask(Asked::MakeTransportKey(MakeTransportKey {}), LOCAL)? {
-            Answered::TransportKey(key) => Ok(key),
+            Answered::TransportKey(key) => {
+                // It is kept in the state folder: a taken worker must not be able to fill that.
+                check_size("the transport key", key.key.len(), TRANSPORT_KEY_LIMIT)?;
+                let request = key.certificate_request.len();
+                check_size("the certificate request", request, CERTIFICATE_REQUEST_LIMIT)?;
+                Ok(key)
+            }
             _ => Err(out_of_step()),
         }
     }
@@ -132,7 +149,7 @@ impl Client {
     }
 
     fn ask(&self, asked: Asked, time: Duration) -> Result<Answered, WireError> {
-        let deadline = Instant::now().checked_add(time + GRACE);
+        let deadline = Instant::now().checked_add((time + GRACE).min(self.most));
         let request = zeroize::Zeroizing::new(WorkerRequest { asked: Some(asked) }.encode_to_vec());
         frame::write(&self.socket, &request, FRAME_LIMIT, deadline)?;
         let answer = frame::read(&self.socket, FRAME_LIMIT, deadline)?

@@ -38,6 +38,7 @@ pub fn apply(machine: &Machine, arguments: &ApplyArguments) -> Result<Exit, Agen
     let facts = Facts { swap: traits::swap_class(), ..machine.facts(&hands) };
     let identity = enrolment::identity_path(&machine.state);
     let posture = lowered(Posture::assess(&facts, machine.settings.arena, &identity), &source);
+    posture.log();
     let traits = traits::collect(&posture);
 
     let known = known_secrets(&hands, &source)?;

@@ -39,6 +39,7 @@ use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
 use machine::Machine;
 use settings::Settings;
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::rc::Rc;
 use vigo_base::Exit;
@@ -48,7 +49,7 @@ use vigo_sys::spawn::Spawner;
 /// The agent from its command line to its exit code. The process is hardened already.
 #[must_use]
 pub fn main(hardened: Hardened) -> ExitCode {
-    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<OsString> = std::env::args_os().collect();
     token_argument::wipe(&words);
     let arguments = match Arguments::try_parse_from(&words) {
         Ok(arguments) => arguments,

@@ -55,6 +55,18 @@ impl Posture {
         Self { level, reasons: insecure.into_iter().chain(weak).collect(), swap: facts.swap }
     }
 
+    /// Says it in the log, once a run: a level that is no good is a warning.
+    pub fn log(&self) {
+        let swap = self.swap.map_or("unknown", SwapClass::as_str);
+        let reasons = self.reasons.join("; ");
+        match self.level {
+            ProtectionLevel::Insecure => tracing::warn!(level = %self.level, swap, reasons, "protection"),
+            ProtectionLevel::Weak | ProtectionLevel::Secure => {
+                tracing::info!(level = %self.level, swap, reasons, "protection");
+            }
+        }
+    }
+
     /// As it goes to the server.
     #[must_use]
     pub fn to_wire(&self) -> inner::Posture {

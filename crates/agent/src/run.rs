@@ -8,7 +8,7 @@ use crate::held::{self, Held};
 use crate::link::{Link, seconds_now};
 use crate::machine::Machine;
 use crate::posture::{Facts, Posture};
-use crate::secrets::{ServerSecrets, versions};
+use crate::secrets::{ServerSecrets, drop_stale, versions};
 use crate::traits::{self, Traits};
 use crate::{last_run, output, reports};
 use prost::Message;
@@ -69,6 +69,7 @@ pub fn through(
     let held = Held::load(&machine.state.bundle, enrolment)?;
     let facts = Facts { worker, enrolled: true, swap: traits::swap_class(), ..machine.facts(hands) };
     let posture = Posture::assess(&facts, machine.settings.arena, &enrolment::identity_path(&machine.state));
+    posture.log();
     let traits = traits::collect(&posture);
 
     let (held, offline) = match check_in(machine, enrolment, &mut link, held, &traits, &posture) {
@@ -81,12 +82,16 @@ pub fn through(
     let Some(held) = held else { return Err(AgentError::Answer("it holds no assignment for this envoy")) };
 
     let standing = Held::standing(Some(&held));
+    let known = versions(&held.secrets);
+    if !offline {
+        drop_stale(hands, &known)?;
+    }
     let mut secrets = ServerSecrets {
         hands: Rc::clone(hands),
         link: if offline { None } else { Some(&mut link) },
         enrolment,
         standing,
-        versions: versions(&held.secrets),
+        versions: known,
         away: offline,
     };
     let assignment = held.assignment.assignment();

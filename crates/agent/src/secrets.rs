@@ -40,6 +40,26 @@ pub fn versions(states: &[SecretState]) -> BTreeMap<SecretPath, SecretVersion> {
     states.iter().filter(|state| state.version > 0).filter_map(known).collect()
 }
 
+/// Drops from the hand what this envoy is not to have any more, or not in this version: removed, rotated, or referred to by nothing that is
+/// assigned. Where nothing is left to be held, the hand is ended. In one that goes on, what the run does not use is the first to go when
+/// there is no room.
+///
+/// # Errors
+/// When the hand does not do it.
+pub fn drop_stale(hands: &Hands, now: &BTreeMap<SecretPath, SecretVersion>) -> Result<(), AgentError> {
+    if now.is_empty() {
+        hands.end();
+    }
+    if !hands.is_running() {
+        return Ok(());
+    }
+    let cannot = |failure: Failure| AgentError::Run(failure.reason);
+    let held = hands.with(vigo_hand::Hand::held).map_err(cannot)?;
+    let stale = held.into_iter().filter(|(path, version)| now.get(path) != Some(version));
+    let stale: Vec<SecretPath> = stale.map(|(path, _)| path).collect();
+    hands.with(|hand| hand.forget(&stale).and_then(|()| hand.new_run())).map_err(cannot)
+}
+
 impl Secrets for ServerSecrets<'_> {
     fn obtain(&mut self, paths: &[SecretPath]) -> Answers {
         let mut answers = Vec::with_capacity(paths.len());
@@ -63,7 +83,7 @@ impl ServerSecrets<'_> {
     fn batch(&mut self, paths: &[SecretPath]) -> Answers {
         let held = self.held();
         let has = |path: &SecretPath| {
-            held.get(path).filter(|version| self.versions.get(path).is_none_or(|now| now == *version))
+            held.get(path).filter(|version| self.versions.get(path) == Some(*version))
         };
         let wanted: Vec<SecretPath> = paths.iter().filter(|path| has(path).is_none()).cloned().collect();
         let have: BTreeMap<SecretPath, SecretVersion> =

@@ -1,12 +1,13 @@
 //! `check`: what can be said of the tree without running it.
 
 use crate::process::{Failure, cargo, stage};
-use crate::{layers, tidy};
+use crate::{layers, promises, tidy};
 
 pub fn run_stages() -> Result<(), Failure> {
     stage("fmt");
     crate::process::run(cargo().args(["fmt", "--all", "--check"]))?;
     tidy::run()?;
+    promises::run()?;
     layers::run()?;
     stage("clippy");
     crate::process::run(cargo().args([

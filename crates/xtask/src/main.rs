@@ -16,6 +16,7 @@ mod dist;
 mod layers;
 mod nightly;
 mod process;
+mod promises;
 mod real;
 mod test;
 mod tidy;
@@ -61,7 +62,7 @@ fn run(words: &[&str]) -> Result<(), Failure> {
         ["demo"] => demo::run(false),
         ["demo", "--once"] => demo::run(true),
         ["bench"] => bench::run(),
-        ["tidy"] => tidy::run(),
+        ["tidy"] => tidy::run().and_then(|()| promises::run()),
         ["layers"] => layers::run(),
         ["nightly"] => nightly::run(),
         ["dist"] => dist::run(),

@@ -24,23 +24,33 @@ impl Worker {
     pub fn start(spawner: &Spawner) -> Result<(Self, Client), AgentError> {
         let start = |source| AgentError::Start { process: "vigo-net", source };
         let (ours, theirs) = pipe().map_err(start)?;
+        let descriptors = [(theirs.as_fd(), DESCRIPTOR)];
+        let spec = |credentials| Spec {
+            program: Program::Myself,
+            arguments: &[NAME],
+            environment: &[],
+            folder: c"/",
+            credentials,
+            umask: 0o077,
+            descriptors: &descriptors,
+            core: Core::One,
+            dies_with_parent: true,
+            own_group: true,
+            no_new_privileges: true,
+        };
         let user = rustix::process::geteuid().is_root().then(free_user);
-        let credentials = user.map(|id| Credentials { uid: id, gid: id, groups: &[] });
-        let child = spawner
-            .spawn(&Spec {
-                program: Program::Myself,
-                arguments: &[NAME],
-                environment: &[],
-                folder: c"/",
-                credentials,
-                umask: 0o077,
-                descriptors: &[(theirs.as_fd(), DESCRIPTOR)],
-                core: Core::One,
-                dies_with_parent: true,
-                own_group: true,
-                no_new_privileges: true,
-            })
-            .map_err(start)?;
+        let child = match user {
+            Some(id) => {
+                let own = Credentials { uid: id, gid: id, groups: &[] };
+                // A root without CAP_SETUID, or in a user namespace without that number, cannot give it another user. It says so by its level.
+                spawner.spawn(&spec(Some(own))).or_else(|error| {
+                    tracing::warn!("the worker cannot get a user of its own ({error}): it runs as this one");
+                    spawner.spawn(&spec(None))
+                })
+            }
+            None => spawner.spawn(&spec(None)),
+        };
+        let child = child.map_err(start)?;
         Ok((Self { child }, Client::new(ours)))
     }
 }

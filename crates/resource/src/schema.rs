@@ -164,12 +164,7 @@ impl TypeInfo {
     /// The attribute name that `written` was probably meant to be.
     #[must_use]
     pub fn nearest(&self, written: &str) -> Option<&'static str> {
-        let near = |name: &&'static str| distance(written, name) <= 1 + written.len() / 4;
-        self.attributes
-            .iter()
-            .map(|attribute| attribute.name)
-            .filter(near)
-            .min_by_key(|name| distance(written, name))
+        vigo_base::nearest(written, self.attributes.iter().map(|attribute| attribute.name))
     }
 }
 
@@ -248,36 +243,5 @@ impl Kind {
             Self::Commands => "a command or a list of them",
             Self::Shell => "the path of a shell, or `false`",
         }
-    }
-}
-
-/// How many letters must be changed, put in or taken out to make one word the other (Levenshtein).
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (line, letter) in left.chars().take(64).enumerate() {
-        let mut diagonal = line;
-        let mut before = line + 1;
-        let mut next = vec![before];
-        for (other, above) in right.iter().zip(row.iter().skip(1)) {
-            before = (diagonal + usize::from(*other != letter)).min(above + 1).min(before + 1);
-            diagonal = *above;
-            next.push(before);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_distance_counts_single_letter_edits() {
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("mode", "mode"), 0);
-        assert_eq!(distance("targetpath", "target_path"), 1);
-        assert_eq!(distance("kitten", "sitting"), 3);
     }
 }

@@ -5,7 +5,6 @@
 
 mod codes;
 mod diagnostic;
-mod nearest;
 mod node;
 mod place;
 mod render;
@@ -15,9 +14,9 @@ mod yaml;
 
 pub use codes::{Code, Severity};
 pub use diagnostic::{Diagnostic, Related, has_errors, sort};
-pub use nearest::nearest;
 pub use node::{Entry, Kind, Node, Style, Text};
 pub use place::{count_solid, locate, locate_solid};
 pub use render::{DiagnosticReport, RelatedReport, Report, render_json, render_text};
 pub use tree::{Tree, TreeError, TreeFile};
+pub use vigo_base::nearest;
 pub use yaml::{Parsed, parse};

@@ -4,11 +4,12 @@ use crate::Place;
 use crate::engine::bare_environment;
 use crate::filters::{filter_names, function_names, test_names};
 use crate::prepare::{Prepared, prepare, prepare_expression};
-use crate::problem::{Problem, code, nearest};
+use crate::problem::{Problem, code};
 use crate::scan::{Segment, Token, TokenKind, scan, scan_expression};
 use minijinja::Environment;
 use std::collections::HashSet;
 use std::sync::OnceLock;
+use vigo_base::nearest;
 
 /// What a source uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

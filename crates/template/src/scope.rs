@@ -2,7 +2,6 @@
 
 use crate::engine::Engine;
 use crate::error::{Fault, FaultKind};
-use crate::problem::nearest;
 use crate::session;
 use crate::slot::holds_secret;
 use crate::value::from_data;
@@ -11,6 +10,7 @@ use minijinja::value::{Enumerator, Object};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use vigo_base::nearest;
 use vigo_wire::node::{Entry, Node};
 
 /// Who the envoy is, as the server knows it.

@@ -36,6 +36,18 @@ fn convert(
     leaves: &mut Vec<Leaf>,
 ) -> node::Node {
     let raw = |reader: &Reader<'_>| node::Node::literal(reader.raw(node.span));
+    if path.len() >= node::DEPTH && matches!(node.kind, Kind::List(_) | Kind::Map(_)) {
+        // No envoy could decode a bundle with it.
+        let message =
+            format!("lists and maps stand more than {} levels deep in each other in one value", node::DEPTH);
+        reader.report(
+            Code::TooLarge,
+            node.span,
+            message,
+            "write it flatter, or divide it into several variables",
+        );
+        return node::Node::default();
+    }
     match &node.kind {
         Kind::Null | Kind::Invalid => node::Node::default(),
         Kind::Boolean(_) if take == Take::AllAsText => raw(reader),

@@ -67,6 +67,37 @@ fn a_chain_of_ten_thousand_dependencies_is_no_problem() {
     assert_eq!(bundle.configcrates.len(), 10_000);
 }
 
+/// Maps in each other, `depth` levels: what takes most levels of an encoding.
+fn nested(depth: usize) -> String {
+    format!("{}1{}", "{a: ".repeat(depth), "}".repeat(depth))
+}
+
+#[test]
+fn a_bundle_that_no_envoy_could_decode_is_refused_at_publish_with_its_place() {
+    let crates = |depth| {
+        let deep = nested(depth);
+        format!(
+            "configcrate: site\nvars: {{deep: {deep}}}\nresources:\n  - {{type: file, target_path: /a, content: \"{{{{ vars.deep | json }}}}\"}}\n  - {{type: file, target_path: \"/{{{{ item.name }}}}\", content: \"{{{{ item.deep | json }}}}\", foreach: [{{name: b, deep: {deep}}}]}}\n"
+        )
+    };
+    let outcome = |depth| {
+        let tree = tree(&[
+            ("configcrates/site.vgo", &crates(depth)),
+            ("envoys.vgo", "envoys: [{match: a, configcrates: [site]}]"),
+        ]);
+        let (policy, diagnostics) = check(&tree, &Surroundings::new(&types::TYPES));
+        (compile(&policy, &select(&policy, "a", None)), render_text(&diagnostics, &tree))
+    };
+    let most = vigo_wire::node::DEPTH;
+    // An item of `foreach` stands in a list.
+    let (compiled, said) = outcome(most - 2);
+    assert_eq!(said, "");
+    assert_eq!(vigo_wire::check_bundle(&compiled.bytes, &compiled.digest).unwrap(), compiled.bundle);
+    let (_, said) = outcome(most + 1);
+    assert!(said.contains("configcrates/site.vgo:2:") && said.contains("error[V002]"), "{said}");
+    assert!(said.contains("more than 30 levels deep"), "{said}");
+}
+
 const FILES: [(&str, &str); 7] = [
     (
         "common.vgo",

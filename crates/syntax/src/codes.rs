@@ -69,7 +69,7 @@ codes! {
     NotText = "V001", Error, "a file is not UTF-8 text",
         "Policy files and templates are UTF-8. The message says at which byte the text ends to be that. Save the file as UTF-8; a binary file does not belong into the tree.";
     TooLarge = "V002", Error, "a file, a tree or what it unfolds to is too large",
-        "A `.vgo` file and a template have 1 MiB at most, nesting goes 64 levels deep, and anchors with aliases may not make a file unfold to more nodes than its size allows. Split the file.";
+        "A `.vgo` file and a template have 1 MiB at most, nesting goes 64 levels deep in a file and 30 in one value, and anchors with aliases may not make a file unfold to more nodes than its size allows. Split the file.";
     Yaml = "V003", Error, "a file is not valid YAML",
         "The text breaks a rule of YAML. The caret stands where reading could not go on, which is at or just after the mistake.";
     Tab = "V004", Error, "a tab in the indentation",

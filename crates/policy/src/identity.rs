@@ -220,6 +220,22 @@ pub(crate) fn check_paths(stage: &Stage<'_>, identities: &[Identity], notes: &mu
     }
 }
 
+/// What Vigo lives on where nothing else was configured: for those who check a policy away from the node that will run it.
+/// The node itself guards the paths that it uses.
+#[must_use]
+pub fn guarded_by_default() -> Vec<AbsolutePath> {
+    const PATHS: [&str; 7] = [
+        "/etc/vigo",
+        "/run/vigo",
+        "/usr/bin/vigo",
+        "/usr/bin/vigocli",
+        "/usr/bin/vigosrv",
+        "/var/lib/vigo",
+        "/var/lib/vigosrv",
+    ];
+    PATHS.iter().filter_map(|path| path.parse().ok()).collect()
+}
+
 fn guarded(resource: &Stamped<'_>, path: &AbsolutePath, notes: &mut Notes<'_>) {
     let Some(checking) = notes.checking else { return };
     let removes = resource.model.state() == "absent" || resource.model.attribute("purge").is_some();

@@ -31,6 +31,7 @@ mod value;
 pub use check::check;
 pub use entitle::{Entitlement, EntitlementError, entitled};
 pub use glob::{Glob, GlobError};
+pub use identity::guarded_by_default;
 pub use model::Policy;
 pub use select::{
     BlockMatch, Layer, SelectedConfigcrate, SelectedVariable, Selection, find_block, select, selections,
@@ -50,7 +51,7 @@ pub struct Surroundings<'a> {
     pub registry: &'a Registry,
     /// Every secret that the vault has; `None` when there is no vault to ask.
     pub secrets: Option<&'a BTreeSet<SecretPath>>,
-    /// Paths that no resource may touch: Vigo's own.
+    /// Paths that no resource may touch: Vigo's own. [`guarded_by_default`] where those in use are not known.
     pub guarded: &'a [AbsolutePath],
     /// Dotted paths of the built-in traits (`os.family`); `None` when nobody told.
     pub traits: Option<&'a [&'a str]>,

@@ -4,8 +4,10 @@
 
 use crate::bundles;
 use std::collections::BTreeSet;
-use vigo_base::{AbsolutePath, Digest, SecretPath};
-use vigo_policy::{Diagnostic, Policy, Selection, Surroundings, Tree, check, compile, select, selections};
+use vigo_base::{Digest, SecretPath};
+use vigo_policy::{
+    Diagnostic, Policy, Selection, Surroundings, Tree, check, compile, guarded_by_default, select, selections,
+};
 use vigo_resources::REGISTRY;
 use vigo_store::NewEnvoy;
 use vigo_wire::bundle::Bundle;
@@ -66,7 +68,7 @@ impl Checked {
     pub fn of(tree: &Tree, secrets: Option<&BTreeSet<SecretPath>>) -> Self {
         let traits: Vec<String> = vigo_traits::known_paths().map(|(path, _)| path).collect();
         let traits: Vec<&str> = traits.iter().map(String::as_str).collect();
-        let guarded: [AbsolutePath; 0] = [];
+        let guarded = guarded_by_default();
         let surroundings = Surroundings {
             secrets,
             guarded: &guarded,

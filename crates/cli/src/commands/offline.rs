@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 use vigo_base::{Exit, SecretPath};
-use vigo_policy::{Surroundings, check};
+use vigo_policy::{Surroundings, check, guarded_by_default};
 use vigo_resources::REGISTRY;
 use vigo_syntax::{Report, Tree};
 use vigo_vault::Vault;
@@ -30,7 +30,9 @@ pub fn validate(
 pub(super) fn checked(tree: &Tree, secrets: Option<&BTreeSet<SecretPath>>) -> Report {
     let traits: Vec<String> = vigo_traits::known_paths().map(|(path, _)| path).collect();
     let traits: Vec<&str> = traits.iter().map(String::as_str).collect();
-    let surroundings = Surroundings { secrets, traits: Some(&traits), ..Surroundings::new(&REGISTRY) };
+    let guarded = guarded_by_default();
+    let surroundings =
+        Surroundings { secrets, guarded: &guarded, traits: Some(&traits), ..Surroundings::new(&REGISTRY) };
     let (_, diagnostics) = check(tree, &surroundings);
     Report::new(&diagnostics, tree)
 }

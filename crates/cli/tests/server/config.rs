@@ -133,4 +133,17 @@ fn a_first_configuration_is_made_and_is_right_without_a_server() {
     let ran = run(&words(&["config", "validate", "--stacks", &dir, "--json"]), b"");
     assert_eq!(ran.code, 5);
     assert!(!ran.json()["diagnostics"].as_array().unwrap().is_empty());
+    std::fs::write(
+        place.path().join("stacks/envoys.vgo"),
+        "envoys:\n  - match: x\n    configcrates: [own]\n",
+    )
+    .unwrap();
+    std::fs::write(
+        place.path().join("stacks/configcrates/own.vgo"),
+        "configcrate: own\nresources:\n  - {type: file, target_path: /etc/vigo/agent.yaml, content: x}\n",
+    )
+    .unwrap();
+    let ran = run(&words(&["config", "validate", "--stacks", &dir]), b"");
+    assert_eq!(ran.code, 5);
+    assert!(ran.err.contains("error[V085]: `/etc/vigo/agent.yaml` belongs to Vigo itself"), "{}", ran.err);
 }

@@ -35,6 +35,23 @@ async fn a_secret_that_is_not_there_is_an_error_at_publish() {
 }
 
 #[tokio::test]
+async fn what_vigo_itself_lives_on_is_managed_by_no_policy() {
+    let server = Vigosrv::new();
+    let admin = server.admin();
+    for path in ["/etc/vigo/agent.yaml", "/var/lib/vigo/identity", "/run/vigo/control", "/usr/bin/vigo"] {
+        let site =
+            format!("configcrate: site\nresources:\n  - {{type: file, target_path: {path}, content: x}}\n");
+        let tree = tree(&[
+            ("envoys.vgo", "envoys:\n  - match: \"*\"\n    configcrates: [site]\n"),
+            ("configcrates/site.vgo", &site),
+        ]);
+        let refused = admin.post("/api/v1/config/publish", &json!({ "tree": tree })).await;
+        assert_eq!(refused.code(), "invalid", "{path}");
+        assert_eq!(refused.json()["diagnostics"][0]["code"], "V085", "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_plan_says_who_changes_and_who_could_read_which_secret() {
     let server = Vigosrv::new();
     let admin = server.admin();

@@ -7,7 +7,7 @@ use crate::dispatch::{REVOKED, refused};
 use crate::fleet::Member;
 use crate::rest::call::record;
 use crate::state::Server;
-use crate::{ServerError, clock, entitle};
+use crate::{ServerError, assign, clock, entitle};
 use vigo_base::{SecretPath, limits};
 use vigo_hand::{Binding, VaultRecord};
 use vigo_store::{Entitled, EnvoyState, NewAudit, SecretRecord};
@@ -39,6 +39,8 @@ pub fn answer(server: &Server, member: &Member, asked: &SecretRequest) -> Result
         Ok(wanted) => wanted,
         Err(refusal) => return Ok(*refusal),
     };
+    // What was published since counts from now on, also for one that avoids to check in: else it would keep what it lost.
+    assign::current(server, member)?;
     let Some(entitled) = server.store.entitled(&member.id(), &wanted.paths)? else {
         return Ok(refused("unknown-envoy", "the server does not know this envoy"));
     };

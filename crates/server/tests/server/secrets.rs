@@ -2,7 +2,7 @@
 
 use crate::support::{Envoy, Vigosrv, plain_tree, tree, tree_with_secret};
 use serde_json::json;
-use vigo_wire::inner::Ask;
+use vigo_wire::inner::{Answer, Ask};
 
 const CANARY: &[u8] = b"canary-9f8e7d6c5b4a";
 
@@ -132,6 +132,24 @@ async fn the_assignment_before_is_good_for_a_while_and_older_ones_are_stale() {
     assert_eq!(web.refused(Ask::Secrets(web.secret_request(&["web/token"]))).await, "stale-bundle");
     web.held = (9, 9);
     assert_eq!(web.refused(Ask::Secrets(web.secret_request(&["web/token"]))).await, "stale-bundle");
+}
+
+#[tokio::test]
+async fn who_avoids_to_check_in_does_not_keep_what_a_publish_took_away() {
+    let server = Vigosrv::new();
+    let admin = server.admin();
+    admin.set_secret("web/token", b"one").await.ok();
+    admin.publish(tree_with_secret()).await;
+    let mut web = Envoy::enrolled(&server, "web-1").await;
+    web.check_in().await;
+    for text in ["two", "three"] {
+        admin.publish(plain_tree(text)).await;
+        // What it holds is the assignment before after the first publish, and stale after the second: as if it had checked in.
+        let asked = web.secret_request(&["web/token"]);
+        let answer = web.ask(Ask::Secrets(asked)).await;
+        let is_stale = matches!(&answer, Answer::Refused(refused) if refused.code == "stale-bundle");
+        assert_eq!(is_stale, text == "three", "{answer:?}");
+    }
 }
 
 #[tokio::test]

@@ -58,7 +58,8 @@ pub fn canary() -> String {
     format!("tok-{}", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
-fn binary(name: &str) -> PathBuf {
+/// The program of that name, as it was built.
+pub fn binary(name: &str) -> PathBuf {
     let mut folder = std::env::current_exe().unwrap();
     folder.pop();
     if folder.ends_with("deps") {

@@ -1,0 +1,464 @@
+//! Every field of every JSON output, and what it means.
+
+/// One field: its place, what it is, what it means. `[]` in the place stands for each item of a list; a `?` at the end of what it is says that it may be
+/// missing.
+pub type Field = (&'static str, &'static str, &'static str);
+
+/// Some fields of an output.
+pub enum Part {
+    /// At the top.
+    Here(&'static [Field]),
+    /// In each item of the list that is printed.
+    Items(&'static [Field]),
+    /// In an object of that name.
+    Under(&'static str, &'static [Field]),
+}
+
+/// One output.
+pub struct Shape {
+    /// Its name in these tests.
+    pub name: &'static str,
+    /// The commands that print it.
+    pub commands: &'static str,
+    pub parts: &'static [Part],
+}
+
+const FORMAT: Part =
+    Part::Here(&[("format", "number", "1; another number when a field gets another meaning")]);
+const LIST: Part = Part::Here(&[
+    ("format", "number", "1; another number when a field gets another meaning"),
+    ("items", "list", "what is listed"),
+    ("next", "text or null", "what `--cursor` takes to go on; null at the end"),
+]);
+const RESOURCE: &[Field] = &[
+    ("resources", "list", "what became of each resource, in the order of the run"),
+    ("resources[].id", "text", "`configcrate:name`, or `configcrate:type/identity`"),
+    ("resources[].type", "text", "the resource type"),
+    (
+        "resources[].outcome",
+        "text",
+        "`unchanged`, `created`, `updated`, `deleted`, `skipped`, `blocked`, `failed`; in a dry run also `pending`",
+    ),
+    ("resources[].changes", "list of text", "what was done, or would be"),
+    (
+        "resources[].reason",
+        "text",
+        "why it failed, is blocked, skipped or left alone; empty when there is nothing to say",
+    ),
+    ("resources[].duration_ms", "number", "how long it took"),
+];
+const SUMMARY: &[Field] = &[
+    ("summary", "object", "how many resources came to what"),
+    ("summary.unchanged", "number", ""),
+    ("summary.changed", "number", "created, updated, deleted, pending"),
+    ("summary.failed", "number", ""),
+    ("summary.blocked", "number", ""),
+    ("summary.skipped", "number", ""),
+];
+const DIAGNOSTICS: &[Field] = &[
+    ("diagnostics", "list", "what the check found, in the order of files and places"),
+    ("diagnostics[].code", "text", "see [diagnostics.md](diagnostics.md)"),
+    ("diagnostics[].severity", "text", "`error` or `warning`"),
+    ("diagnostics[].file", "text", "relative to the stacks"),
+    ("diagnostics[].line", "number", "from 1"),
+    ("diagnostics[].column", "number", "from 1, in characters"),
+    ("diagnostics[].message", "text", "what is wrong"),
+    ("diagnostics[].help", "text", "what to do; may be empty"),
+    ("diagnostics[].related", "list", "other places that have to do with it"),
+    ("diagnostics[].related[].file", "text", ""),
+    ("diagnostics[].related[].line", "number", ""),
+    ("diagnostics[].related[].message", "text", ""),
+];
+const RUN: &[Field] = &[
+    ("run", "text", "its id"),
+    ("envoy", "text", "the envoy's id"),
+    ("name", "text", "its name when it ran"),
+    ("started_at", "time", ""),
+    ("received_at", "time", "when the report came in; later when the server was away"),
+    ("duration_ms", "number", ""),
+    ("dry_run", "boolean", "it changed nothing and is no convergence"),
+    ("offline", "boolean", "it ran without the server"),
+    ("publish", "number", "the published version that was applied"),
+    ("generation", "number", "of the assignment"),
+];
+const ENVOY: &[Field] = &[
+    ("id", "text", "never given twice"),
+    ("name", "text", "one active envoy has it"),
+    ("environment", "text", "empty for none"),
+    ("labels", "map", "bound at enrolment"),
+    ("state", "text", "`active` or `revoked`"),
+    ("enrolled_at", "time", ""),
+    ("agent_version", "text", "empty until it was seen"),
+    ("last_seen", "time or null", "its last check-in"),
+    ("publish", "number", "the published version that it was given; 0 for none"),
+    ("generation", "number", "of its assignment"),
+    ("stale", "boolean", "it was not seen for some time"),
+    ("level", "text", "`secure`, `weak`, `insecure`; empty until it was seen"),
+    ("reasons", "list of text", "why the level is no better"),
+    (
+        "swap",
+        "text",
+        "`none`, `zram`, `encrypted-ephemeral`, `encrypted-persistent`, `plain`; empty when not known",
+    ),
+    ("last_run", "object or null", ""),
+    ("last_run.at", "time", ""),
+    ("last_run.summary", "object", "as in a run"),
+    ("last_run.summary.unchanged", "number", ""),
+    ("last_run.summary.changed", "number", ""),
+    ("last_run.summary.failed", "number", ""),
+    ("last_run.summary.blocked", "number", ""),
+    ("last_run.summary.skipped", "number", ""),
+    ("match", "text or null", "`file:line` of its match block"),
+];
+const PUBLISHED: &[Field] = &[
+    ("version", "number", ""),
+    ("at", "time", ""),
+    ("by", "text", "who published it"),
+    ("message", "text", ""),
+    ("digest", "text", "SHA-256 of the tree"),
+    ("git", "object or null", "where the folder was a git work tree"),
+    ("git.commit", "text?", ""),
+    ("git.dirty", "boolean?", "it had changes that were not committed"),
+];
+const PLAN: &[Field] = &[
+    ("base", "number", "the current version that it was compared with; 0 for none"),
+    ("changes", "list", "envoys that would get something else, those alike together"),
+    ("changes[].envoys", "list of text", "their names"),
+    ("changes[].unmatched_before", "boolean", "no match block fitted them"),
+    ("changes[].unmatched_after", "boolean", "none will"),
+    ("changes[].added", "list of text", "ids of resources"),
+    ("changes[].removed", "list of text", "they are left as they are on the machine"),
+    ("changes[].changed", "list of text", ""),
+    ("new_secret_readers", "list", "who could read a secret that it cannot read now"),
+    ("new_secret_readers[].envoy", "text?", "its name"),
+    ("new_secret_readers[].secret", "text?", "its path"),
+    ("envoys_affected", "number", ""),
+];
+const TYPE: &[Field] = &[
+    ("type", "text", ""),
+    ("doc", "text", ""),
+    ("states", "list of text", "the default first; empty when the type has no state"),
+    ("attributes", "list", ""),
+    ("attributes[].name", "text", ""),
+    ("attributes[].kind", "text", "what it takes, in words"),
+    ("attributes[].required", "boolean", ""),
+    ("attributes[].identity", "boolean", "it tells one resource of the type from another"),
+    ("attributes[].default", "text", "in words; empty for none"),
+    ("attributes[].takes_secrets", "boolean", ""),
+    ("attributes[].doc", "text", ""),
+    ("examples", "list", ""),
+    ("examples[].title", "text", ""),
+    ("examples[].policy", "text", "a resource, as it stands in a policy"),
+];
+const STATUS: &[Field] = &[
+    ("version", "text", "of the program"),
+    ("state_dir", "text", "the state folder"),
+    ("enrolled", "object or null", "null without a server"),
+    ("enrolled.name", "text", ""),
+    ("enrolled.id", "text", ""),
+    ("enrolled.server", "text", "as it was given"),
+    ("enrolled.term", "number", ""),
+    ("enrolled.generation", "number", "of the assignment held"),
+    ("enrolled.publish", "number", "the published version held; 0 for none"),
+    ("enrolled.accepted_at", "number or null", "when the server last confirmed it, in seconds since 1970"),
+    ("enrolled.resources", "number", ""),
+    ("protection", "object", ""),
+    ("protection.level", "text", "`secure`, `weak` or `insecure`"),
+    ("protection.reasons", "list of text", "why it is no better"),
+    ("protection.swap", "text or null", "the class of this machine's swap"),
+    ("last_run", "object or null", ""),
+    ("last_run.format", "number", ""),
+    ("last_run.started_at", "number", "seconds since 1970"),
+    ("last_run.duration_ms", "number", ""),
+    ("last_run.dry_run", "boolean", ""),
+    ("last_run.offline", "boolean", ""),
+    ("last_run.publish", "number", "0 without a server"),
+    ("last_run.unchanged", "number", ""),
+    ("last_run.changed", "number", ""),
+    ("last_run.failed", "number", ""),
+    ("last_run.blocked", "number", ""),
+    ("last_run.skipped", "number", ""),
+    ("last_run.bad", "list of pairs of text", "ids of what failed or is blocked, each with its reason"),
+    ("last_run.level", "text", "the protection level while it ran"),
+    ("last_run.reasons", "list of text", ""),
+    ("waiting_reports", "number", "reports that the server does not have yet"),
+    ("owed_notifications", "number", "notified resources that did not succeed yet"),
+];
+
+/// Every output, in the order of the page.
+pub const SHAPES: &[Shape] = &[
+    Shape {
+        name: "run, apply",
+        commands: "vigo run, vigo apply",
+        parts: &[
+            FORMAT,
+            Part::Here(&[
+                ("version", "text", "of the program"),
+                ("envoy", "text", "the envoy's name"),
+                ("dry_run", "boolean", "nothing was changed"),
+                ("offline", "boolean", "the server was away, and what is held was applied"),
+            ]),
+            Part::Here(SUMMARY),
+            Part::Here(RESOURCE),
+            Part::Here(&[
+                (
+                    "resources[].diff",
+                    "list of text?",
+                    "changed lines, each with `+` or `-` before it; `@` before a remark. Never a value of a secret",
+                ),
+                ("resources[].help", "text", "what to do about the reason; may be empty"),
+                ("warnings", "list of text", "what an author should know, of the order for example"),
+                ("problems", "list of text", "what went wrong beside the resources; exit code 5"),
+            ]),
+        ],
+    },
+    Shape {
+        name: "enroll",
+        commands: "vigo enroll",
+        parts: &[
+            FORMAT,
+            Part::Here(&[
+                ("name", "text", ""),
+                ("id", "text", "the envoy's id"),
+                ("server", "text", "as it was given"),
+            ]),
+        ],
+    },
+    Shape { name: "vigo status", commands: "vigo status", parts: &[FORMAT, Part::Here(STATUS)] },
+    Shape {
+        name: "traits",
+        commands: "vigo traits",
+        parts: &[FORMAT, Part::Here(&[("traits", "map", "see [traits.md](traits.md)")])],
+    },
+    Shape {
+        name: "explain",
+        commands: "vigo explain",
+        parts: &[LIST, Part::Items(&[("format", "number", "")]), Part::Items(TYPE)],
+    },
+    Shape { name: "explain TYPE", commands: "vigo explain TYPE", parts: &[FORMAT, Part::Here(TYPE)] },
+    Shape {
+        name: "version",
+        commands: "vigo version",
+        parts: &[FORMAT, Part::Here(&[("name", "text", ""), ("version", "text", "")])],
+    },
+    Shape {
+        name: "status",
+        commands: "vigocli status",
+        parts: &[
+            FORMAT,
+            Part::Here(&[
+                ("version", "text", "of the server"),
+                ("publish", "object or null", "the current published version"),
+            ]),
+            Part::Under("publish", PUBLISHED),
+            Part::Here(&[
+                ("envoys", "number", "how many are active"),
+                ("term", "number", "goes before the generation when two assignments are compared"),
+                ("anchor", "text", "the public key that everything of this deployment hangs on, hexadecimal"),
+                ("level", "text", "the protection level of the server's hand"),
+                ("reasons", "list of text", "why it is no better"),
+            ]),
+        ],
+    },
+    Shape {
+        name: "secrets list",
+        commands: "vigocli secrets list",
+        parts: &[
+            LIST,
+            Part::Items(&[
+                ("path", "text", ""),
+                ("version", "number", "the current one"),
+                ("versions", "number", "how many are kept"),
+                ("updated_at", "time", ""),
+                ("updated_by", "text", "with `--vault`, the user's id"),
+            ]),
+        ],
+    },
+    Shape {
+        name: "secrets history",
+        commands: "vigocli secrets history",
+        parts: &[
+            LIST,
+            Part::Items(&[
+                ("version", "number", ""),
+                ("at", "time", ""),
+                ("by", "text", ""),
+                ("state", "text", "`current` or `kept`"),
+            ]),
+        ],
+    },
+    Shape {
+        name: "secrets who",
+        commands: "vigocli secrets who",
+        parts: &[
+            LIST,
+            Part::Items(&[
+                ("envoy", "text", "its id"),
+                ("name", "text", ""),
+                ("resources", "list of text", "ids of the resources that place it"),
+                (
+                    "exposure",
+                    "list of text",
+                    "who else can see it there: `environment`, `argv`; empty for nobody",
+                ),
+            ]),
+        ],
+    },
+    Shape {
+        name: "secrets set, rotate",
+        commands: "vigocli secrets set, secrets rotate",
+        parts: &[FORMAT, Part::Here(&[("path", "text", ""), ("version", "number", "the new one")])],
+    },
+    Shape {
+        name: "secrets rm",
+        commands: "vigocli secrets rm",
+        parts: &[FORMAT, Part::Here(&[("path", "text", "")])],
+    },
+    Shape {
+        name: "config init",
+        commands: "vigocli config init",
+        parts: &[
+            FORMAT,
+            Part::Here(&[("folder", "text", ""), ("files", "list of text", "what was made in it")]),
+        ],
+    },
+    Shape {
+        name: "config validate",
+        commands: "vigocli config validate",
+        parts: &[FORMAT, Part::Here(DIAGNOSTICS)],
+    },
+    Shape {
+        name: "config plan",
+        commands: "vigocli config plan, and config publish when there are mistakes",
+        parts: &[FORMAT, Part::Here(PLAN), Part::Here(DIAGNOSTICS)],
+    },
+    Shape {
+        name: "config publish",
+        commands: "vigocli config publish",
+        parts: &[
+            FORMAT,
+            Part::Here(&[
+                ("version", "number", "the new one"),
+                ("digest", "text", "SHA-256 of the tree"),
+                ("envoys_affected", "number", ""),
+            ]),
+            Part::Here(DIAGNOSTICS),
+        ],
+    },
+    Shape {
+        name: "config rollback",
+        commands: "vigocli config rollback",
+        parts: &[
+            FORMAT,
+            Part::Here(&[("version", "number", "the new one"), ("envoys_affected", "number", "")]),
+        ],
+    },
+    Shape {
+        name: "config history",
+        commands: "vigocli config history",
+        parts: &[LIST, Part::Items(PUBLISHED)],
+    },
+    Shape {
+        name: "token create",
+        commands: "vigocli token create",
+        parts: &[
+            FORMAT,
+            Part::Here(&[
+                ("id", "text", ""),
+                ("token", "text", "the line that `vigo enroll` takes; shown this once"),
+                ("expires_at", "time", ""),
+            ]),
+        ],
+    },
+    Shape {
+        name: "token list",
+        commands: "vigocli token list",
+        parts: &[
+            LIST,
+            Part::Items(&[
+                ("id", "text", ""),
+                ("match", "list of text", "globs on names that may enrol"),
+                ("uses_left", "number", ""),
+                ("expires_at", "time", ""),
+                ("labels", "map", "what is bound to who enrols with it"),
+                ("replace", "boolean", "it may take a name from an active envoy"),
+                ("created_by", "text", ""),
+            ]),
+        ],
+    },
+    Shape {
+        name: "token rm",
+        commands: "vigocli token rm",
+        parts: &[FORMAT, Part::Here(&[("id", "text", "")])],
+    },
+    Shape { name: "envoys list", commands: "vigocli envoys list", parts: &[LIST, Part::Items(ENVOY)] },
+    Shape {
+        name: "envoys show",
+        commands: "vigocli envoys show",
+        parts: &[
+            FORMAT,
+            Part::Here(ENVOY),
+            Part::Here(&[("traits", "map or null", "what it last said of itself, without volatile traits")]),
+        ],
+    },
+    Shape {
+        name: "envoys revoke",
+        commands: "vigocli envoys revoke",
+        parts: &[
+            FORMAT,
+            Part::Here(&[("id", "text", ""), ("name", "text", ""), ("state", "text", "`revoked`")]),
+        ],
+    },
+    Shape {
+        name: "envoys rm",
+        commands: "vigocli envoys rm",
+        parts: &[FORMAT, Part::Here(&[("id", "text", ""), ("name", "text", "")])],
+    },
+    Shape {
+        name: "runs list",
+        commands: "vigocli runs list",
+        parts: &[LIST, Part::Items(RUN), Part::Items(SUMMARY)],
+    },
+    Shape {
+        name: "runs show",
+        commands: "vigocli runs show",
+        parts: &[
+            FORMAT,
+            Part::Here(RUN),
+            Part::Here(SUMMARY),
+            Part::Here(RESOURCE),
+            Part::Here(&[("problems", "list of text", "what went wrong beside the resources")]),
+        ],
+    },
+    Shape {
+        name: "audit list",
+        commands: "vigocli audit list",
+        parts: &[
+            LIST,
+            Part::Items(&[
+                ("sequence", "number", "from 1, without gaps"),
+                ("at", "time", ""),
+                ("actor", "text", "`admin.token`, `envoy:ID`, `token:ID` or `vigosrv`"),
+                ("action", "text", "the permission that was asked for"),
+                ("object", "text", "what it was about; may be empty"),
+                ("outcome", "text", "`allowed`, `denied` or `failed`"),
+                ("detail", "text", ""),
+                ("previous", "text", "digest of the record before"),
+                ("digest", "text", "of this record and the one before"),
+            ]),
+        ],
+    },
+    Shape {
+        name: "audit verify",
+        commands: "vigocli audit verify",
+        parts: &[
+            FORMAT,
+            Part::Here(&[
+                ("intact", "boolean", ""),
+                ("records", "number", "how many were looked at"),
+                ("head", "text", "digest of the last one"),
+                ("broken", "number or null", "the first record that is not what it was"),
+            ]),
+        ],
+    },
+];

@@ -140,7 +140,12 @@ impl Link {
         Ok((id, initiator.finish(&answer, now)?))
     }
 
-    fn relay(&mut self, id: &[u8; 16], enrolment: &Enrolment, payload: Vec<u8>) -> Result<Vec<u8>, WireError> {
+    fn relay(
+        &mut self,
+        id: &[u8; 16],
+        enrolment: &Enrolment,
+        payload: Vec<u8>,
+    ) -> Result<Vec<u8>, WireError> {
         if self.is_lost {
             return Err(WireError::Closed { what: "the network worker" });
         }

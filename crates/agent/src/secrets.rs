@@ -82,9 +82,8 @@ impl ServerSecrets<'_> {
     /// What the hand does not hold in its current version is fetched.
     fn batch(&mut self, paths: &[SecretPath]) -> Answers {
         let held = self.held();
-        let has = |path: &SecretPath| {
-            held.get(path).filter(|version| self.versions.get(path) == Some(*version))
-        };
+        let has =
+            |path: &SecretPath| held.get(path).filter(|version| self.versions.get(path) == Some(*version));
         let wanted: Vec<SecretPath> = paths.iter().filter(|path| has(path).is_none()).cloned().collect();
         let have: BTreeMap<SecretPath, SecretVersion> =
             paths.iter().filter_map(|path| Some((path.clone(), *has(path)?))).collect();

@@ -37,7 +37,12 @@ pub(crate) fn send(pieces: &Pieces, resource: &str) -> Result<(wire::Content, Ow
     }
     let file = out.into_inner().map_err(|error| prepare(error.into_error()))?;
     let slots = slots.into_iter().map(message::slot).collect();
-    Ok((wire::Content { slots, size, resource: resource.into() }, file.into()))
+    Ok((wire::Content { slots, size, resource: resource.into(), copy: false }, file.into()))
+}
+
+/// Describes a file of `size` bytes that the hand is to copy: the caller opened it and read nothing of it.
+pub(crate) fn copy_of(size: u64, resource: &str) -> wire::Content {
+    wire::Content { slots: Vec::new(), size, resource: resource.into(), copy: true }
 }
 
 fn index_of<'a>(slots: &mut Vec<&'a Slot>, slot: &'a Slot) -> u32 {
@@ -70,6 +75,11 @@ pub(crate) struct Cursor<'a, F> {
 impl<'a, F: AsFd> Cursor<'a, F> {
     pub(crate) const fn new(file: &'a F, size: u64) -> Self {
         Self { file, size, at: 0, literal_left: 0 }
+    }
+
+    /// Over a file that is one literal from its first byte to its last.
+    pub(crate) const fn over_all(file: &'a F, size: u64) -> Self {
+        Self { file, size, at: 0, literal_left: size }
     }
 
     /// The next bytes of a literal into `window`, or the next slot.

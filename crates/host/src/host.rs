@@ -11,7 +11,7 @@ use crate::map;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -75,7 +75,13 @@ impl RealHost {
         if content.has_secret() {
             context.require_secrets()?;
         }
-        self.parts.hands.with(|hand| hand.compare(target, content, context.id)).map(map::comparison)
+        let found = self.parts.hands.with(|hand| hand.compare(target, content, context.id));
+        let found = found.map(map::comparison)?;
+        if content.has_secret() && found == Comparison::Same {
+            // It got there some other way, or the ledger of that time is lost: it holds the secret all the same.
+            self.ledger.borrow_mut().taint(target)?;
+        }
+        Ok(found)
     }
 
     /// `None` when the file turns out to be one that only the hand may read.
@@ -202,16 +208,29 @@ impl RealHost {
         let ran = commands::run(&self.parts.spawner, request, &self.accounts.borrow())?;
         let keep = match request.output {
             OutputRule::Drop => false,
-            OutputRule::Scrub => true,
+            // What the file holds can be scrubbed only by a hand that holds it, too.
+            OutputRule::Scrub => self.parts.hands.is_running() || !self.names_tainted(request),
             OutputRule::Automatic => !self.names_tainted(request),
         };
         let Ran { end, stdout, stderr } = ran;
-        let output = if keep {
-            Output::Kept { stdout: self.scrubbed(stdout)?, stderr: self.scrubbed(stderr)? }
-        } else {
-            Output::Dropped { stdout_bytes: stdout.total, stderr_bytes: stderr.total }
-        };
+        let dropped = Output::Dropped { stdout_bytes: stdout.total, stderr_bytes: stderr.total };
+        let output = if keep { self.kept(stdout, stderr).unwrap_or(dropped) } else { dropped };
         Ok(Finished { end, output })
+    }
+
+    /// Both outputs, scrubbed. `None` where that cannot be: the command has run, and what it did is no less done for that.
+    fn kept(&self, stdout: Tail, stderr: Tail) -> Option<Output> {
+        let scrubbed = self.scrubbed(stdout).and_then(|stdout| Ok((stdout, self.scrubbed(stderr)?)));
+        match scrubbed {
+            Ok((stdout, stderr)) => Some(Output::Kept { stdout, stderr }),
+            Err(failure) => {
+                tracing::warn!(
+                    "the output of a command cannot be scrubbed, so it is dropped: {}",
+                    failure.reason
+                );
+                None
+            }
+        }
     }
 
     fn run_with_secret(&self, request: &CommandRequest) -> Result<Finished, Failure> {
@@ -225,21 +244,19 @@ impl RealHost {
 
     /// Output may hold a value that somebody else put there: it goes through the hand as long as that holds any.
     fn scrubbed(&self, tail: Tail) -> Result<String, Failure> {
-        let bytes = if self.parts.hands.is_running() && !tail.bytes.is_empty() {
-            self.parts.hands.with(|hand| hand.scrub(&tail.bytes))?
-        } else {
-            tail.bytes
-        };
+        let is_running = self.parts.hands.is_running();
+        let bytes = tail.shown(|bytes| {
+            if bytes.is_empty() || !is_running {
+                return Ok(bytes.to_vec());
+            }
+            self.parts.hands.with(|hand| hand.scrub(bytes))
+        })?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// True if the text of the command names a file that holds a secret: what it says may be that file.
+    /// True if the command names a file that holds a secret: what it says may be that file.
     fn names_tainted(&self, request: &CommandRequest) -> bool {
-        let ledger = self.ledger.borrow();
-        match &request.line {
-            CommandLine::Shell { text, .. } => ledger.is_named_in(&text.to_string()),
-            CommandLine::Arguments(words) => words.iter().any(|word| ledger.is_named_in(&word.to_string())),
-        }
+        self.ledger.borrow().is_named_by(request)
     }
 }
 
@@ -292,7 +309,12 @@ impl Host for RealHost {
         context: &Context<'_>,
     ) -> Result<Comparison, Failure> {
         if self.is_tainted(source)? || self.is_tainted(target)? {
-            return Err(map::tainted_copy(source));
+            let (file, entry) = self.open_source(source)?;
+            return self
+                .parts
+                .hands
+                .with(|hand| hand.compare_copy(target, file.as_fd(), entry.size, context.id))
+                .map(map::comparison);
         }
         let wanted = self.read_source(source)?;
         let cannot = |error: std::io::Error| Failure::failed(format!("cannot read `{target}`: {error}"));
@@ -378,7 +400,7 @@ impl Host for RealHost {
         context: &Context<'_>,
     ) -> Result<(), Failure> {
         if self.is_tainted(source)? {
-            return Err(map::tainted_copy(source));
+            return self.copy_tainted(placement, source, context);
         }
         let bytes = self.read_source(source)?;
         if let Some(validation) = &placement.validation {
@@ -396,6 +418,12 @@ impl Host for RealHost {
     }
 
     fn make_link(&mut self, path: &AbsolutePath, link: &Link, ownership: Ownership) -> Result<(), Failure> {
+        if let Link::Hard(target) = link
+            && self.ledger.borrow().holds(target)
+        {
+            // Another name of the same file.
+            self.ledger.borrow_mut().taint(path)?;
+        }
         self.folders.make_link(path, link, ownership)?;
         self.unsynced(path)
     }
@@ -438,10 +466,35 @@ impl Host for RealHost {
 }
 
 impl RealHost {
+    /// The file that is to be copied, open and not read.
+    fn open_source(&self, source: &AbsolutePath) -> Result<(std::fs::File, Entry), Failure> {
+        self.folders
+            .open_file(source)?
+            .ok_or_else(|| Failure::failed(format!("cannot copy `{source}`: there is no such file")))
+    }
+
+    /// A copy of what only the hand may read. Its taint goes along.
+    fn copy_tainted(
+        &self,
+        placement: &Placement,
+        source: &AbsolutePath,
+        context: &Context<'_>,
+    ) -> Result<(), Failure> {
+        if placement.validation.is_some() {
+            return Err(Failure::blocked(format!(
+                "cannot validate a copy of `{source}`: it holds a secret, or is not for everybody to read"
+            ))
+            .help("leave out `validate`, or name the secret in `content` instead"));
+        }
+        self.ledger.borrow_mut().taint(&placement.path)?;
+        let (file, entry) = self.open_source(source)?;
+        let target = map::placement(placement, Durability::Each);
+        let copied = self.parts.hands.with(|hand| hand.copy(&target, file.as_fd(), entry.size, context.id));
+        copied.map(|_| ())
+    }
+
     fn read_source(&self, source: &AbsolutePath) -> Result<Vec<u8>, Failure> {
-        let Some((file, entry)) = self.folders.open_file(source)? else {
-            return Err(Failure::failed(format!("cannot copy `{source}`: there is no such file")));
-        };
+        let (file, entry) = self.open_source(source)?;
         if entry.size > COPY_LIMIT {
             return Err(Failure::failed(format!(
                 "cannot copy `{source}`: it has {} bytes, {COPY_LIMIT} are the limit",

@@ -136,9 +136,3 @@ pub fn validation_failure(command: &str, finished: &Finished) -> Failure {
     Failure::failed(format!("`{command}` refuses the new content: {said}"))
         .help("the file was left as it was")
 }
-
-/// A copy of what only the hand may read.
-pub fn tainted_copy(source: &AbsolutePath) -> Failure {
-    Failure::blocked(format!("cannot copy `{source}`: it holds a secret, or is not for everybody to read"))
-        .help("name the secret in `content` instead; copies of such files are not available in this version")
-}

@@ -407,6 +407,9 @@ pub struct Content {
     /// The resource it is for: bound into the salts of filters.
     #[prost(string, tag = "3")]
     pub resource: String,
+    /// The descriptor is a file to be copied byte for byte, which may hold secrets itself: no slots, and no line of it is shown.
+    #[prost(bool, tag = "4")]
+    pub copy: bool,
 }
 
 /// Compares a file with a content.

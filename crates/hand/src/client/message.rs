@@ -108,7 +108,12 @@ pub(super) fn write(
     resource: &str,
 ) -> Result<(wire::Write, OwnedFd), HandError> {
     let (content, file) = crate::content::send(pieces, resource)?;
-    let request = wire::Write {
+    Ok((write_of(placement, content), file))
+}
+
+/// The request to put that content in its place.
+pub(super) fn write_of(placement: &Placement, content: wire::Content) -> wire::Write {
+    wire::Write {
         target: placement.path.to_string(),
         mode: placement.mode.bits(),
         owner: placement.owner,
@@ -116,8 +121,7 @@ pub(super) fn write(
         in_place: placement.in_place,
         later: placement.durability == Durability::Later,
         content,
-    };
-    Ok((request, file))
+    }
 }
 
 /// The request for a command; its standard input is added by the caller, who has the descriptor.

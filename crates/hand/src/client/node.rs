@@ -116,6 +116,37 @@ impl Hand {
         message::comparison(self.ask_with(Ask::Compare, &request, &[file.as_fd()], Some(ORDINARY))?)
     }
 
+    /// Compares a target with a file of `size` bytes that is open as `source`. Nothing read from either leaves the hand, and there is no diff.
+    ///
+    /// # Errors
+    /// `Machine` when one of them cannot be read, or the source has another size by now.
+    pub fn compare_copy(
+        &mut self,
+        target: &AbsolutePath,
+        source: BorrowedFd<'_>,
+        size: u64,
+        resource: &str,
+    ) -> Result<Comparison, HandError> {
+        let request = wire::Compare { target: target.to_string(), content: content::copy_of(size, resource) };
+        message::comparison(self.ask_with(Ask::Compare, &request, &[source], Some(ORDINARY))?)
+    }
+
+    /// Puts a copy of such a file in its place.
+    ///
+    /// # Errors
+    /// As [`Hand::write`].
+    pub fn copy(
+        &mut self,
+        placement: &Placement,
+        source: BorrowedFd<'_>,
+        size: u64,
+        resource: &str,
+    ) -> Result<Placed, HandError> {
+        let request = message::write_of(placement, content::copy_of(size, resource));
+        let stamp: wire::Stamp = self.ask_with(Ask::Write, &request, &[source], Some(ORDINARY))?;
+        Ok(message::placed(&stamp))
+    }
+
     /// Puts a content in its place.
     ///
     /// # Errors

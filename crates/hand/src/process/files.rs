@@ -25,13 +25,16 @@ pub(super) fn compare(
     state.make_room(COMPARE_ROOM)?;
     let content = content_of(&descriptors)?;
     let filled = Filled::new(state, &request.content.slots, &request.content.resource)?;
-    let stream = || Stream::new(content, request.content.size, &filled);
+    let stream = || Stream::of(content, &request.content, &filled);
     let target = Target::open(&request.target)?;
     let (difference, lines) = match &target {
+        // A line of a file that is copied may be a secret: none is shown.
+        None if request.content.copy => (Difference::Missing, Ok(Vec::new())),
         None => (Difference::Missing, diff::lines(state, None, stream(), content, &filled)),
         Some(target) if target.equals(stream()).map_err(|error| target.unreadable(&error))? => {
             (Difference::Same, Ok(Vec::new()))
         }
+        Some(_) if request.content.copy => (Difference::Different, Ok(Vec::new())),
         Some(target) => {
             (Difference::Different, diff::lines(state, Some(&target.file), stream(), content, &filled))
         }
@@ -108,7 +111,7 @@ fn with_content<T>(
     };
     let mut window = SecretBuf::zeroed(WINDOW);
     Ok(put(state.intents()?, &placement, &mut |out| {
-        let mut stream = Stream::new(content, request.content.size, &filled);
+        let mut stream = Stream::of(content, &request.content, &filled);
         loop {
             let length = match stream.next(window.expose_mut())? {
                 Chunk::Literal { length, .. } | Chunk::Secret { length, .. } => length,

@@ -104,6 +104,13 @@ impl<'a> Stream<'a> {
         Self { cursor: Cursor::new(file, size), filled, slot: None }
     }
 
+    /// What that request describes: pieces, or a file to be copied.
+    pub(super) const fn of(file: &'a OwnedFd, content: &wire::Content, filled: &'a Filled) -> Self {
+        let cursor =
+            if content.copy { Cursor::over_all(file, content.size) } else { Cursor::new(file, content.size) };
+        Self { cursor, filled, slot: None }
+    }
+
     /// The next bytes into `window`.
     pub(super) fn next(&mut self, window: &mut [u8]) -> io::Result<Chunk> {
         let (index, at) = match self.slot.take() {

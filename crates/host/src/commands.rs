@@ -29,11 +29,16 @@ pub struct Ran {
     pub stderr: Tail,
 }
 
+/// Kept ahead of what is shown: the longest form of the largest value, so that none is cut in two before it is scrubbed.
+const AHEAD: usize = 6 * limits::SECRET_VALUE;
+/// So much of a stream is kept.
+const KEPT: usize = AHEAD + limits::COMMAND_OUTPUT;
+
 /// The last bytes of a stream.
 #[derive(Default)]
 pub struct Tail {
-    /// The last bytes, at most [`limits::COMMAND_OUTPUT`].
-    pub bytes: Vec<u8>,
+    /// The last bytes, not scrubbed yet: at most [`KEPT`].
+    bytes: Vec<u8>,
     /// How many there were in all.
     pub total: u64,
 }
@@ -42,14 +47,31 @@ impl Tail {
     fn push(&mut self, bytes: &[u8]) {
         self.total = self.total.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         self.bytes.extend_from_slice(bytes);
-        if self.bytes.len() > 2 * limits::COMMAND_OUTPUT {
+        if self.bytes.len() > 2 * KEPT {
             self.cut();
         }
     }
 
     fn cut(&mut self) {
-        let more = self.bytes.len().saturating_sub(limits::COMMAND_OUTPUT);
+        let more = self.bytes.len().saturating_sub(KEPT);
         self.bytes.drain(..more);
+    }
+
+    /// The end of the stream, scrubbed: of the last [`limits::COMMAND_OUTPUT`] bytes what is no value. A value of which only the end was
+    /// kept cannot be told from other text; it stands ahead of those bytes, so that it is not shown.
+    ///
+    /// # Errors
+    /// What `scrub` says.
+    pub fn shown<E>(self, mut scrub: impl FnMut(&[u8]) -> Result<Vec<u8>, E>) -> Result<Vec<u8>, E> {
+        let ahead = self.bytes.len().saturating_sub(limits::COMMAND_OUTPUT);
+        let mut all = scrub(&self.bytes)?;
+        if ahead > 0 {
+            // Both are the same up to the border, or up to a value that stands across it.
+            let before = scrub(self.bytes.get(..ahead).unwrap_or_default())?;
+            let same = all.iter().zip(&before).take_while(|(one, other)| one == other).count();
+            all.drain(..same);
+        }
+        Ok(all)
     }
 }
 
@@ -333,10 +355,7 @@ mod tests {
     fn a_command_says_what_it_says_and_ends_as_it_ends() {
         let ran = run_it(&request("echo out; echo err >&2; exit 3"));
         assert_eq!(ran.end, End::Exited(3));
-        assert_eq!(
-            (ran.stdout.bytes.as_slice(), ran.stderr.bytes.as_slice()),
-            (&b"out\n"[..], &b"err\n"[..])
-        );
+        assert_eq!((as_it_is(ran.stdout), as_it_is(ran.stderr)), (b"out\n".to_vec(), b"err\n".to_vec()));
         assert_eq!(run_it(&request("kill -9 $$")).end, End::Signalled(9));
     }
 
@@ -346,7 +365,7 @@ mod tests {
         with_input.stdin = Some(Pieces::literal("given\n"));
         with_input.environment = vec![("EXTRA".to_owned(), Pieces::literal("x y"))];
         let ran = run_it(&with_input);
-        let text = String::from_utf8(ran.stdout.bytes).unwrap();
+        let text = String::from_utf8(as_it_is(ran.stdout)).unwrap();
         assert!(text.starts_with("given\n"));
         let names: Vec<&str> =
             text.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
@@ -370,15 +389,45 @@ mod tests {
         let started = Instant::now();
         let ran = run_it(&request("sleep 30 & echo done"));
         assert_eq!(ran.end, End::Exited(0));
-        assert_eq!(ran.stdout.bytes, b"done\n");
+        assert_eq!(as_it_is(ran.stdout), b"done\n");
         assert!(started.elapsed() < Duration::from_secs(20));
+    }
+
+    fn as_it_is(tail: Tail) -> Vec<u8> {
+        tail.shown(|bytes| Ok::<_, std::convert::Infallible>(bytes.to_vec())).unwrap()
     }
 
     #[test]
     fn only_the_end_of_long_output_is_kept() {
         let ran = run_it(&request("yes 0123456 | head -c 1000000; echo END"));
         assert_eq!(ran.stdout.total, 1_000_004);
-        assert!(ran.stdout.bytes.ends_with(b"END\n") && ran.stdout.bytes.len() <= limits::COMMAND_OUTPUT);
+        let shown = as_it_is(ran.stdout);
+        assert!(shown.ends_with(b"END\n") && shown.len() <= limits::COMMAND_OUTPUT);
+    }
+
+    #[test]
+    fn the_end_of_long_output_never_begins_within_a_value() {
+        let value: Vec<u8> = (0..40_000_u32).map(|number| b'a' + (number % 23) as u8).collect();
+        let scrub = |bytes: &[u8]| {
+            Ok::<_, vigo_secret::SecretError>(vigo_secret::Scrubber::new([&*value])?.scrub(bytes))
+        };
+        // Wherever the value stands: where it would be cut by what is kept, by what is shown, or not at all.
+        for behind in
+            [1, 1_000, limits::COMMAND_OUTPUT - 9_999, limits::COMMAND_OUTPUT, KEPT - 20_000, KEPT - 1]
+        {
+            let mut tail = Tail::default();
+            tail.push(&[b'.'; 3 * KEPT]);
+            tail.push(&value);
+            tail.push(&vec![b'-'; behind]);
+            tail.cut();
+            let shown = tail.shown(scrub).unwrap();
+            let text = String::from_utf8_lossy(&shown).replace("\u{2039}secret\u{203a}", "");
+            assert!(
+                text.bytes().all(|byte| byte == b'.' || byte == b'-'),
+                "a piece of it with {behind} behind it"
+            );
+            assert!(shown.len() >= behind.min(limits::COMMAND_OUTPUT));
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::Path;
 use vigo_base::AbsolutePath;
-use vigo_resource::Failure;
+use vigo_resource::{CommandLine, CommandRequest, Failure};
 
 /// The format of the file that this build reads and writes.
 const FORMAT: u32 = 1;
@@ -59,10 +59,27 @@ impl Ledger {
         self.targets.contains(path.as_str())
     }
 
-    /// True if `text` names a file that ever got a secret.
+    /// True if a command names a file that ever got a secret, in its text, environment, input or working folder: by its path, or by its
+    /// name where its folder is named as well.
     #[must_use]
-    pub fn is_named_in(&self, text: &str) -> bool {
-        self.targets.iter().any(|path| text.contains(path.as_str()))
+    pub fn is_named_by(&self, request: &CommandRequest) -> bool {
+        if self.targets.is_empty() {
+            return false;
+        }
+        let words = match &request.line {
+            CommandLine::Shell { text, .. } => std::slice::from_ref(text),
+            CommandLine::Arguments(words) => words.as_slice(),
+        };
+        let environment = request.environment.iter().map(|(_, value)| value);
+        let mut text = request.folder.to_string();
+        for pieces in words.iter().chain(environment).chain(&request.stdin) {
+            text.push('\n');
+            text.push_str(&pieces.to_string());
+        }
+        self.targets.iter().any(|path| {
+            let (folder, name) = path.rsplit_once('/').unwrap_or_default();
+            text.contains(path.as_str()) || (text.contains(folder) && has_word(&text, name))
+        })
     }
 
     /// Remembers, before the first byte of a secret is written there.
@@ -70,7 +87,15 @@ impl Ledger {
     /// # Errors
     /// When it cannot be made durable; then the secret must not be written.
     pub fn taint(&mut self, path: &AbsolutePath) -> Result<(), Failure> {
-        if self.targets.insert(path.as_str().to_owned()) { self.save() } else { Ok(()) }
+        if !self.targets.insert(path.as_str().to_owned()) {
+            return Ok(());
+        }
+        // What is not in the file is not remembered: the next try must not take it for written.
+        let saved = self.save();
+        if saved.is_err() {
+            self.targets.remove(path.as_str());
+        }
+        saved
     }
 
     /// Forgets a file that is gone.
@@ -90,9 +115,67 @@ impl Ledger {
     }
 }
 
+/// True if `word` stands in `text` and not as a part of a longer file name.
+fn has_word(text: &str, word: &str) -> bool {
+    let goes_on = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '-' | '.');
+    text.match_indices(word).any(|(at, _)| {
+        let before = text.get(..at).and_then(|text| text.chars().next_back());
+        let after = text.get(at + word.len()..).and_then(|text| text.chars().next());
+        !before.is_some_and(goes_on) && !after.is_some_and(goes_on)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+    use vigo_base::Pieces;
+    use vigo_resource::OutputRule;
+
+    fn command(text: &str, folder: &str, variable: &str, stdin: Option<&str>) -> CommandRequest {
+        CommandRequest {
+            line: CommandLine::Shell { shell: "/bin/sh".parse().unwrap(), text: Pieces::literal(text) },
+            user: None,
+            group: None,
+            folder: folder.parse().unwrap(),
+            environment: vec![("FILE".to_owned(), Pieces::literal(variable))],
+            stdin: stdin.map(Pieces::literal),
+            umask: 0o022,
+            timeout: Duration::from_secs(20),
+            output: OutputRule::Automatic,
+            resource: "test:a".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_command_names_a_file_by_its_path_or_by_folder_and_name_wherever_they_stand() {
+        let place = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(&place.path().join("state")).unwrap();
+        ledger.taint(&"/etc/web/token".parse().unwrap()).unwrap();
+        let names =
+            |text, folder, variable, stdin| ledger.is_named_by(&command(text, folder, variable, stdin));
+        assert!(names("grep x /etc/web/token | wc", "/", "", None));
+        assert!(names("cat $FILE", "/", "/etc/web/token", None));
+        assert!(names("xargs cat", "/", "", Some("/etc/web/token\n")));
+        assert!(names("cat token", "/etc/web", "", None));
+        assert!(names("cd /etc/web && cat ./token", "/", "", None));
+        assert!(names("cat /etc/web//token", "/", "", None));
+        assert!(!names("cat /etc/motd", "/", "", None));
+        assert!(!names("/etc/web/reload --token-file x", "/", "", None));
+        assert!(!names("cat token", "/srv", "", None));
+    }
+
+    #[test]
+    fn what_could_not_be_written_down_is_no_taint() {
+        let place = tempfile::tempdir().unwrap();
+        let state = place.path().join("state");
+        let mut ledger = Ledger::open(&state).unwrap();
+        std::fs::remove_dir(&state).unwrap();
+        let path = "/etc/token".parse().unwrap();
+        for _ in 0..2 {
+            assert!(ledger.taint(&path).is_err(), "the second try must not take the first for done");
+        }
+    }
 
     #[test]
     fn a_target_stays_tainted_over_a_restart_until_it_is_gone() {
@@ -102,7 +185,6 @@ mod tests {
         Ledger::open(&state).unwrap().taint(&path).unwrap();
         let mut ledger = Ledger::open(&state).unwrap();
         assert!(ledger.holds(&path));
-        assert!(ledger.is_named_in("grep x /etc/token | wc") && !ledger.is_named_in("cat /etc/motd"));
         ledger.forget(&path).unwrap();
         assert!(!Ledger::open(&state).unwrap().holds(&path));
     }

@@ -31,8 +31,20 @@ impl SqliteStore {
             }
             spend(transaction, enrolment)?;
             super::audit::append(transaction, audit)?;
+            if let (Some(replaced), Some(first)) = (&replaced, audit.first()) {
+                super::audit::append(transaction, &[revocation(replaced, first)])?;
+            }
             Ok(Enrolled::New { replaced })
         })
+    }
+}
+
+/// That the holder of the name was revoked stands in the log as any other revocation does.
+fn revocation(replaced: &EnvoyId, enrolled: &NewAudit) -> NewAudit {
+    NewAudit {
+        action: "envoys.write".into(),
+        detail: format!("revoked {replaced}: its name was enrolled again"),
+        ..enrolled.clone()
     }
 }
 

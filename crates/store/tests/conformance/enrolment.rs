@@ -80,8 +80,17 @@ pub fn a_token_that_replaces_revokes_the_holder(store: &dyn Store) {
     let holder = enrol(store, "web-1", 1);
     let token = Token { replace: true, ..token(2, 1) };
     store.add_token(&token, &[]).unwrap();
-    let enrolled = store.enrol(&enrolment(&token.id, b"r", 30, &envoy("web-1", 2)), &[]).unwrap();
+    let before = store.audit_head().unwrap().sequence;
+    let enrolled =
+        store.enrol(&enrolment(&token.id, b"r", 30, &envoy("web-1", 2)), &[entry("web-1")]).unwrap();
     assert_eq!(enrolled, Enrolled::New { replaced: Some(holder) });
+    let written = store.audit(Page::first(9)).unwrap().items;
+    assert_eq!(store.audit_head().unwrap().sequence, before + 2);
+    assert_eq!(
+        (written[0].entry.action.as_str(), written[0].entry.object.as_str()),
+        ("envoys.write", "web-1")
+    );
+    assert!(written[0].entry.detail.contains(&format!("revoked {holder}")), "{written:?}");
     assert_eq!(store.envoy(&holder).unwrap().unwrap().state, EnvoyState::Revoked);
     assert_eq!(store.envoy_named("web-1").unwrap().unwrap().identity.id, id(2));
 }

@@ -47,7 +47,8 @@ impl SqliteStore {
                 .prepare_cached("INSERT INTO run_reports (number, report) VALUES (?1, ?2)")?
                 .execute(params![transaction.last_insert_rowid(), report.encode_to_vec()])?;
             if !report.dry_run {
-                remember(transaction, &new.envoy, report.started_at, summary)?;
+                // By the machine's clock, but never later than now: a clock that ran ahead once would hide all later runs.
+                remember(transaction, &new.envoy, report.started_at.min(new.received_at), summary)?;
             }
             forget_oldest(transaction, &new.envoy)?;
             Ok(true)

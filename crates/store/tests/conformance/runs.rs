@@ -30,6 +30,10 @@ pub fn the_last_real_run_stands_on_the_envoy(store: &dyn Store) {
     store_run(store, 1, &report(1, &["failed"]));
     let last = store.envoy(&id(1)).unwrap().unwrap().last_run.unwrap();
     assert_eq!((last.at, last.summary.changed, last.summary.failed), (62, 1, 0), "an older one came late");
+    store_run(store, 1, &Report { started_at: 4_000_000_000, ..report(4, &["created"]) });
+    store.store_run(&NewRun { envoy: id(1), received_at: 80, report: &report(75, &["failed"]) }).unwrap();
+    let last = store.envoy(&id(1)).unwrap().unwrap().last_run.unwrap();
+    assert_eq!((last.at, last.summary.failed), (80, 1), "a clock that ran ahead hides no later run");
 }
 
 pub fn only_the_last_runs_of_an_envoy_are_kept(store: &dyn Store) {

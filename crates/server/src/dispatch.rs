@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use vigo_base::limits;
 use vigo_store::EnvoyState;
+use vigo_wire::WireError;
 use vigo_wire::inner::{Answer, Ask, BundleReply, BundleRequest, Refused, Reply, Request};
 
 /// A request of an envoy has at most so many bytes: the largest is a report.
@@ -29,12 +30,9 @@ pub async fn answer(
     request: &[u8],
 ) -> Vec<u8> {
     let began = Instant::now();
-    let (what, answer) = match Request::decode(request) {
-        Ok(Request { ask: Some(ask) }) => (word(&ask), decide(server, member, transport, ask).await),
-        _ => (
-            "unknown",
-            refused("malformed", "the request cannot be read; is the agent newer than the server?"),
-        ),
+    let (what, answer) = match read(request) {
+        Ok(ask) => (word(&ask), decide(server, member, transport, ask).await),
+        Err(refusal) => ("unknown", *refusal),
     };
     let outcome = match &answer {
         Answer::Refused(refused) => known_code(&refused.code),
@@ -45,6 +43,23 @@ pub async fn answer(
         server.metrics.check_in_seconds.observe(began.elapsed().as_secs_f64());
     }
     Reply { answer: Some(answer) }.encode_to_vec()
+}
+
+/// Decodes a request, measured first: what it costs in memory is bounded before it is taken.
+fn read(request: &[u8]) -> Result<Ask, Box<Answer>> {
+    match vigo_wire::measure::check_request(request) {
+        Ok(()) => {}
+        Err(error @ WireError::TooLarge { .. }) => {
+            return Err(Box::new(refused("too-large", error.to_string())));
+        }
+        Err(_) => return Err(Box::new(unreadable())),
+    }
+    let ask = Request::decode(request).ok().and_then(|request| request.ask);
+    ask.ok_or_else(|| Box::new(unreadable()))
+}
+
+fn unreadable() -> Answer {
+    refused("malformed", "the request cannot be read; is the agent newer than the server?")
 }
 
 const fn word(ask: &Ask) -> &'static str {

@@ -12,6 +12,7 @@ pub mod generation;
 pub mod hand;
 pub mod identity;
 pub mod inner;
+pub mod measure;
 pub mod node;
 pub mod outer;
 pub mod random;

@@ -48,8 +48,11 @@ pub fn publish(server: &Server, principal: &Principal, wanted: &Wanted) -> Resul
         return Err(broken(&checked.diagnostics, &wanted.tree));
     }
     let next = Published::compile(checked.policy);
-    let plan = plan::between(server, &server.published(), &next)?;
-    if !plan.new_readers.is_empty() {
+    let current = server.published();
+    let plan = plan::between(server, &current, &next)?;
+    // Also one that no envoy of today gets: the next one to enrol may.
+    let has_new_references = !next.references().is_subset(&current.references());
+    if has_new_references || !plan.new_readers.is_empty() {
         principal.require(Permission::SecretsUse)?;
     }
     let tree = tree::encode(&wanted.tree);

@@ -3,6 +3,7 @@
 //! Envoys of one block share one bundle. A block that is chosen by what an envoy says of itself entitles to no secret: its bundle lists none.
 
 use crate::bundles;
+use prost::Message as _;
 use std::collections::BTreeSet;
 use vigo_base::{Digest, SecretPath};
 use vigo_policy::{
@@ -10,7 +11,7 @@ use vigo_policy::{
 };
 use vigo_resources::REGISTRY;
 use vigo_store::NewEnvoy;
-use vigo_wire::bundle::Bundle;
+use vigo_wire::bundle::{Bundle, Configcrate, Resource};
 use vigo_wire::encode_bundle;
 use vigo_wire::node::Node;
 
@@ -129,6 +130,12 @@ impl Published {
         &self.blocks
     }
 
+    /// Every reference to a secret that some envoy may get, today or later: written paths, and computed ones with what they are computed from.
+    #[must_use]
+    pub fn references(&self) -> BTreeSet<(String, String, Digest)> {
+        self.blocks.iter().flat_map(Block::references).collect()
+    }
+
     /// True if what `envoy` is given depends on its traits.
     #[must_use]
     pub fn wants_traits(&self, envoy: &NewEnvoy) -> bool {
@@ -147,6 +154,33 @@ impl Published {
 }
 
 impl Block {
+    fn references(&self) -> impl Iterator<Item = (String, String, Digest)> {
+        self.bundle.secrets.iter().map(|used| {
+            let from = if used.expression.is_empty() { Digest::of(&[]) } else { self.sources(used.resource) };
+            (used.path.clone(), used.expression.clone(), from)
+        })
+    }
+
+    /// What a computed path of that resource may depend on.
+    fn sources(&self, resource: u32) -> Digest {
+        let resource = usize::try_from(resource).ok().and_then(|number| self.bundle.resources.get(number));
+        let owner = resource.and_then(|resource| usize::try_from(resource.configcrate).ok());
+        let own = owner.and_then(|number| self.bundle.configcrates.get(number));
+        let seen = Bundle {
+            variables: self.bundle.variables.clone(),
+            configcrates: own
+                .map(|own| Configcrate { variables: own.variables.clone(), ..Configcrate::default() })
+                .into_iter()
+                .collect(),
+            resources: resource
+                .map(|resource| Resource { item: resource.item.clone(), ..Resource::default() })
+                .into_iter()
+                .collect(),
+            ..Bundle::default()
+        };
+        Digest::of(&[seen.encode_to_vec(), self.environment.clone().into_bytes()].concat())
+    }
+
     fn of(policy: &Policy, selection: &Selection) -> Self {
         let compiled = compile(policy, selection);
         let (mut bundle, mut bytes, mut digest) = (compiled.bundle, compiled.bytes, compiled.digest);

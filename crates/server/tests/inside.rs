@@ -41,6 +41,7 @@ const TESTS: &[Test] = &[
     ("a_value_leaves_sealed_to_the_operators_own_key_and_on_record", a_value_leaves_sealed),
     ("an_expired_certificate_may_renew_and_nothing_else", an_expired_certificate_may_renew),
     ("a_publisher_who_may_not_use_secrets_makes_nobody_a_new_reader", a_publisher_without_secrets),
+    ("a_new_reference_needs_the_permission_before_there_is_an_envoy_for_it", a_reference_for_later),
 ];
 
 fn main() -> ExitCode {
@@ -218,6 +219,36 @@ fn a_publisher_without_secrets(server: &Arc<Server>) {
     assert_eq!((plan.envoys, plan.new_readers.len()), (0, 0));
     let paths: BTreeSet<SecretPath> = server.secrets.snapshot().paths().cloned().collect();
     assert_eq!(paths.len(), 1);
+}
+
+fn a_reference_for_later(server: &Arc<Server>) {
+    set(server, "web/token", b"hello");
+    set(server, "web/other", b"hello");
+    let tree = |content: &str, vars: &str| {
+        let file = |path: &str, content: &str| json!({ "path": path, "content": content });
+        let resource =
+            format!("  - {{name: token, type: file, target_path: /srv/token, content: '{content}'}}");
+        json!({ "message": "", "tree": { "files": [
+            file("envoys.vgo", "envoys:\n  - match: \"*\"\n    configcrates: [site]\n"),
+            file("configcrates/site.vgo", &format!("configcrate: site\nvars: {{{vars}}}\nresources:\n{resource}\n")),
+        ] } })
+    };
+    let publish = handler(Verb::Post, "/api/v1/config/publish");
+    let half = || Principal::new("bob", &[Permission::ConfigPublish]);
+    let whole = || Principal::new("alice", &[Permission::ConfigPublish, Permission::SecretsUse]);
+    let refused = |body: &Value| {
+        let refused = publish(server, &call(half(), ("", ""), body)).map(json_of).unwrap_err();
+        assert_eq!(refused.code(), vigo_server::problem::Code::NotPermitted, "{body}");
+    };
+    let literal = tree("secret:web/token", "");
+    refused(&literal);
+    publish(server, &call(whole(), ("", ""), &literal)).unwrap();
+    publish(server, &call(half(), ("", ""), &tree("now secret:web/token", ""))).unwrap();
+    let computed = |name: &str| tree("{{ secret(\"web/\" ~ vars.name) }}", &format!("name: {name}"));
+    refused(&computed("token"));
+    publish(server, &call(whole(), ("", ""), &computed("token"))).unwrap();
+    publish(server, &call(half(), ("", ""), &computed("token"))).unwrap();
+    refused(&computed("other"));
 }
 
 /// Stores an envoy as an enrolment would.

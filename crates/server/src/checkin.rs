@@ -3,6 +3,7 @@
 use crate::assign::{self, Assigned, Stamp};
 use crate::dispatch::{blocking, refused};
 use crate::fleet::Member;
+use crate::rest::call;
 use crate::state::Server;
 use crate::{ServerError, clock, entitle};
 use prost::Message as _;
@@ -61,8 +62,7 @@ pub fn posture(said: &vigo_wire::inner::Posture) -> Posture {
 }
 
 fn cut(text: &str) -> &str {
-    let end = (0..=TEXT_LIMIT.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    text.get(..end.unwrap_or(0)).unwrap_or("")
+    call::cut(text, TEXT_LIMIT)
 }
 
 fn holds(check_in: &CheckIn, assigned: &Assigned) -> bool {
@@ -104,16 +104,4 @@ fn something_new(server: &Server, member: &Member, check_in: CheckIn) -> Result<
         reply.secrets = assign::secret_states(server, &watched);
     }
     Ok(Answer::CheckIn(reply))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_peers_text_is_cut_between_characters() {
-        assert_eq!(cut("short"), "short");
-        assert_eq!(cut(&"é".repeat(150)).len(), 200);
-        assert_eq!(cut(&format!("a{}", "é".repeat(150))).len(), 199);
-    }
 }

@@ -6,6 +6,9 @@ use vigo_base::Digest;
 /// The context of a record's digest; another order or set of fields is another context.
 const CONTEXT: &[u8] = b"vigo audit record v1";
 
+/// The longest text of one field: records are for people, not for data.
+pub const AUDIT_FIELD: usize = 4096;
+
 /// What happened, as the caller says it. Never a secret, nor anything from which one could be computed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewAudit {

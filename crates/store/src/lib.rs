@@ -17,7 +17,7 @@ mod secret;
 mod sqlite;
 mod token;
 
-pub use audit::{AuditHead, AuditRecord, AuditVerdict, NewAudit};
+pub use audit::{AUDIT_FIELD, AuditHead, AuditRecord, AuditVerdict, NewAudit};
 pub use contract::Store;
 pub use deployment::{Deployment, ServerKey};
 pub use envoy::{

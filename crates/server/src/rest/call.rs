@@ -9,7 +9,7 @@ use http::{HeaderValue, header};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use vigo_store::{Listing, NewAudit, Page};
+use vigo_store::{AUDIT_FIELD, Listing, NewAudit, Page};
 
 /// The format number in every answer.
 pub const FORMAT: u32 = 1;
@@ -77,16 +77,23 @@ impl Call {
     }
 }
 
-/// A record for the audit log, as of now.
+/// The beginning of `text`: at most `limit` bytes, whole characters.
+#[must_use]
+pub fn cut(text: &str, limit: usize) -> &str {
+    let end = (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or("")
+}
+
+/// A record for the audit log, as of now. What is longer than a field takes is cut: a long name must not keep a record out of the log.
 #[must_use]
 pub fn record(actor: &str, action: &str, object: &str, outcome: &str, detail: &str) -> NewAudit {
     NewAudit {
         at_ms: clock::now().saturating_mul(1000),
-        actor: actor.into(),
+        actor: cut(actor, AUDIT_FIELD).into(),
         action: action.into(),
-        object: object.into(),
+        object: cut(object, AUDIT_FIELD).into(),
         outcome: outcome.into(),
-        detail: detail.into(),
+        detail: cut(detail, AUDIT_FIELD).into(),
     }
 }
 
@@ -134,5 +141,26 @@ impl IntoResponse for Answer {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(cut("short", 200), "short");
+        assert_eq!(cut(&"é".repeat(150), 200).len(), 200);
+        assert_eq!(cut(&format!("a{}", "é".repeat(150)), 200).len(), 199);
+    }
+
+    #[test]
+    fn however_long_a_name_is_the_record_fits_into_the_log() {
+        let long = "ä".repeat(AUDIT_FIELD);
+        let record = record(&long, "tokens.create", &long, "allowed", &long);
+        for field in [&record.actor, &record.object, &record.detail] {
+            assert!(field.len() <= AUDIT_FIELD && field.len() > AUDIT_FIELD - 2);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::rows::{self, Fault};
 use super::{SqliteStore, alive, commit};
-use crate::audit::{AuditHead, AuditRecord, AuditVerdict, NewAudit};
+use crate::audit::{AUDIT_FIELD, AuditHead, AuditRecord, AuditVerdict, NewAudit};
 use crate::error::StoreError;
 use crate::page::{Listing, Page};
 use rusqlite::{Row, Transaction, params};
@@ -17,9 +17,6 @@ struct Pending {
     /// `None` until somebody tried to write them; `Some(None)` when that failed.
     outcome: Mutex<Option<Option<AuditHead>>>,
 }
-
-/// The longest text of one field: records are for people, not for data.
-const FIELD: usize = 4096;
 
 /// Appends within a transaction; gives the new head.
 pub(super) fn append(transaction: &Transaction<'_>, entries: &[NewAudit]) -> Result<AuditHead, Fault> {
@@ -80,7 +77,7 @@ fn record(row: &Row<'_>) -> Result<AuditRecord, Fault> {
 fn check(entries: &[NewAudit]) -> Result<(), Fault> {
     for entry in entries {
         for field in [&entry.actor, &entry.action, &entry.object, &entry.outcome, &entry.detail] {
-            rows::bounded("audit record", field.len(), FIELD)?;
+            rows::bounded("audit record", field.len(), AUDIT_FIELD)?;
         }
     }
     Ok(())

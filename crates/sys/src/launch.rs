@@ -215,7 +215,9 @@ unsafe fn become_program(plan: &mut Plan) -> Result<std::convert::Infallible, &'
     unsafe {
         reset_signals();
         if plan.own_group {
-            step(syscall(libc::SYS_setpgid, 0, 0), "cannot give the child a process group")?;
+            // A session and not only a group: who still has our terminal could push input into it (TIOCSTI), as another user too.
+            let session = syscall(libc::SYS_setsid);
+            step(session.min(0), "cannot give the child a session")?;
         }
         let limit = |limit: *const libc::rlimit| syscall(libc::SYS_prlimit64, 0, libc::RLIMIT_CORE, limit, 0);
         let [wanted, else_this] = &plan.core;

@@ -103,7 +103,8 @@ impl Steps {
                 libc::signal(signal, libc::SIG_DFL);
             }
             if self.own_group {
-                step(libc::setpgid(0, 0))?;
+                // A session and not only a group: who still has our terminal could push input into it (TIOCSTI).
+                step(libc::setsid())?;
             }
             let hard = harden::core_limit().hard;
             let limit = rustix::process::Rlimit {

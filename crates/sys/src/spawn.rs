@@ -66,7 +66,7 @@ pub struct Spec<'a> {
     pub core: Core,
     /// Killed when this process ends, however it ends.
     pub dies_with_parent: bool,
-    /// In a process group of its own, which `kill_group` ends as a whole.
+    /// In a session and process group of its own: without our terminal, and `kill_group` ends it as a whole.
     pub own_group: bool,
     /// Sets no_new_privs: setuid programs below it gain nothing.
     pub no_new_privileges: bool,

@@ -88,6 +88,8 @@ fn report() {
     say(&format!("open: {}", open_descriptors()));
     let own = rustix::process::getpgrp() == rustix::process::getpid();
     say(&format!("own group: {own}"));
+    let session = rustix::process::getsid(None).unwrap() == rustix::process::getpid();
+    say(&format!("own session: {session}"));
 }
 
 fn open_descriptors() -> String {
@@ -140,6 +142,7 @@ fn a_child_gets_exactly_what_was_said() {
         ("arguments:", "vigo-report child report"),
         ("open:", "0 1 2"),
         ("own group:", "true"),
+        ("own session:", "true"),
         ("Umask:", "0077"),
         ("SigBlk:", "0000000000000000"),
         ("NoNewPrivs:", "0"),
@@ -169,6 +172,7 @@ fn a_child_that_gets_a_secret_has_core_limits_of_1() {
     assert_eq!(field(&said, "core:"), "1 1");
     assert_eq!(field(&said, "NoNewPrivs:"), "1");
     assert_eq!(field(&said, "own group:"), "false");
+    assert_eq!(field(&said, "own session:"), "false");
 }
 
 /// Child of a child: copies 3, 4 and 5 to its output, in that order.

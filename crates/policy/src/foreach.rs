@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use vigo_base::{Piece, Span, Value as Rendered};
 use vigo_syntax::{Code, Diagnostic};
 use vigo_template::{Renderer, Scope, TemplateError};
-use vigo_wire::node::{Kind, Node};
+use vigo_wire::node::{DEPTH, Kind, Node};
 
 /// One item.
 pub(crate) struct Item {
@@ -44,6 +44,11 @@ pub(crate) fn items(
             return Err(Diagnostic::new(Code::Foreach, span, message));
         }
     };
+    if items.iter().any(|item| item.value.node.depth() > DEPTH) {
+        // What is computed can nest deeper than what is written, and no envoy could decode it.
+        let message = format!("an item of `foreach` nests more than {DEPTH} levels deep");
+        return Err(Diagnostic::new(Code::TooLarge, span, message).help("make the items flatter"));
+    }
     let mut keys = HashSet::new();
     match items.iter().find(|item| !keys.insert(item.key.as_str())) {
         None => Ok(items),

@@ -98,6 +98,21 @@ fn a_bundle_that_no_envoy_could_decode_is_refused_at_publish_with_its_place() {
     assert!(said.contains("more than 30 levels deep"), "{said}");
 }
 
+#[test]
+fn an_item_that_is_computed_too_deep_is_refused_too() {
+    let deep = nested(vigo_wire::node::DEPTH);
+    let site = format!(
+        "configcrate: site\nvars: {{deep: {deep}}}\nresources:\n  - {{type: file, target_path: \"/{{{{ item.name }}}}\", content: x, foreach: \"[{{'name': 'b', 'deep': vars.deep}}]\"}}\n"
+    );
+    let tree = tree(&[
+        ("configcrates/site.vgo", &site),
+        ("envoys.vgo", "envoys: [{match: a, configcrates: [site]}]"),
+    ]);
+    let (_, diagnostics) = check(&tree, &Surroundings::new(&types::TYPES));
+    let said = render_text(&diagnostics, &tree);
+    assert!(said.contains("error[V002]: an item of `foreach` nests more than 30 levels deep"), "{said}");
+}
+
 const FILES: [(&str, &str); 7] = [
     (
         "common.vgo",

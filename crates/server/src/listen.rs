@@ -56,6 +56,28 @@ pub const OPERATORS: Bounds = Bounds {
     http2_only: false,
 };
 
+/// The bounds of both ports (envoys, operators) for a process that may have `descriptors` files open: connections must leave some for the
+/// store and the hand, or whoever connects could stop both.
+#[must_use]
+pub fn bounds(descriptors: usize) -> (Bounds, Bounds) {
+    /// For the store's connections, the hand, the log, what is opened now and then.
+    const RESERVED: usize = 256;
+    let room = descriptors.saturating_sub(RESERVED).max(16);
+    let operators = OPERATORS.connections.min(room / 4);
+    let envoys = ENVOYS.connections.min(room - operators);
+    (Bounds { connections: envoys, ..ENVOYS }, Bounds { connections: operators, ..OPERATORS })
+}
+
+/// Raises the number of files that this process may have open as far as it may itself, and gives it (getrlimit(2)). Best effort.
+#[must_use]
+pub fn raise_descriptors() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _as_it_was = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let current = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(current).unwrap_or(usize::MAX)
+}
+
 /// Who is at the other end of a connection; stands among the extensions of every request.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
@@ -175,5 +197,31 @@ impl Connection {
 fn note(address: SocketAddr, ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
     if let Err(cause) = ended {
         tracing::debug!(%address, %cause, "a connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_the_store_and_the_hand() {
+        for descriptors in [300, 1024, 4096, 20_000] {
+            let (envoys, operators) = bounds(descriptors);
+            assert!(envoys.connections + operators.connections + 200 <= descriptors, "{descriptors}");
+            assert!(operators.connections >= 4 && envoys.connections >= 12);
+        }
+        let (envoys, operators) = bounds(524_288);
+        assert_eq!((envoys.connections, operators.connections), (25_000, 512));
+        assert!(bounds(0).0.connections > 0);
+    }
+
+    #[test]
+    fn as_many_descriptors_are_taken_as_there_are_to_be_had() {
+        use rustix::process::{Resource, getrlimit};
+        let raised = raise_descriptors();
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!(limit.current, limit.maximum);
+        assert_eq!(limit.current.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap()), raised);
     }
 }

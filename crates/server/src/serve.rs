@@ -100,17 +100,27 @@ async fn serve(
     let names = names(settings, &[grpc, api]);
     let leaf = ca::server(&server.keys, clock::now(), &names)?;
     let (stop, stopped) = watch::channel(false);
+    let descriptors = listen::raise_descriptors();
+    let (for_envoys, for_operators) = listen::bounds(descriptors);
+    if for_envoys.connections < listen::ENVOYS.connections {
+        let connections = for_envoys.connections;
+        tracing::warn!(
+            descriptors,
+            connections,
+            "few open files are allowed, so few envoys can be connected at a time: raise LimitNOFILE"
+        );
+    }
     let relay = listen::serve(
         envoys,
         tls::for_envoys(&leaf, &server.authority)?,
-        listen::ENVOYS,
+        for_envoys,
         Relay::new(Arc::clone(server)),
         stopped.clone(),
     );
     let rest = listen::serve(
         operators,
         tls::for_operators(&leaf)?,
-        listen::OPERATORS,
+        for_operators,
         rest::service(Arc::clone(server)),
         stopped.clone(),
     );

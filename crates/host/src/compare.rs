@@ -12,24 +12,35 @@ const AROUND: usize = 3;
 const MOST_LINES: usize = 2000;
 const WINDOW: usize = 64 << 10;
 
-/// Compares `file` of `size` bytes with `wanted`, reading no more of it than needed.
-pub fn compare(mut file: impl Read, size: u64, wanted: &[u8]) -> std::io::Result<Comparison> {
-    let differs = u64::try_from(wanted.len()).ok() != Some(size) || !same(&mut file, wanted)?;
-    Ok(if differs { Comparison::Different { diff: Vec::new() } } else { Comparison::Same })
-}
+/// Memory to read files into, kept from one file to the next: clearing a large window for each of many small files costs more than reading them.
+#[derive(Debug, Default)]
+pub struct Window(Vec<u8>);
 
-fn same(file: &mut impl Read, wanted: &[u8]) -> std::io::Result<bool> {
-    let mut window = [0; WINDOW];
-    let mut left = wanted;
-    loop {
-        let read = file.read(&mut window)?;
-        let Some(bytes) = window.get(..read) else { return Ok(false) };
-        match left.split_at_checked(read) {
-            Some((next, rest)) if next == bytes => left = rest,
-            _ => return Ok(false),
+impl Window {
+    /// Compares a regular `file` of `size` bytes with `wanted`, reading no more of it than needed.
+    pub fn compare(&mut self, mut file: impl Read, size: u64, wanted: &[u8]) -> std::io::Result<Comparison> {
+        let same = u64::try_from(wanted.len()).ok() == Some(size) && self.same(&mut file, wanted)?;
+        Ok(if same { Comparison::Same } else { Comparison::Different { diff: Vec::new() } })
+    }
+
+    fn same(&mut self, file: &mut impl Read, wanted: &[u8]) -> std::io::Result<bool> {
+        // One byte more than is wanted, so that a file that grew meanwhile is seen with the first read.
+        let length = (wanted.len() + 1).min(WINDOW);
+        if self.0.len() < length {
+            self.0.resize(length, 0);
         }
-        if read == 0 {
-            return Ok(left.is_empty());
+        let mut left = wanted;
+        loop {
+            let read = file.read(&mut self.0)?;
+            let Some(bytes) = self.0.get(..read) else { return Ok(false) };
+            match left.split_at_checked(read) {
+                Some((next, rest)) if next == bytes => left = rest,
+                _ => return Ok(false),
+            }
+            // A regular file gives less than was asked for at its end only (read(2)).
+            if read == 0 || (left.is_empty() && read < self.0.len()) {
+                return Ok(left.is_empty());
+            }
         }
     }
 }
@@ -82,7 +93,7 @@ mod tests {
     use super::*;
 
     fn is_same(there: &[u8], wanted: &[u8]) -> bool {
-        compare(there, there.len() as u64, wanted).unwrap() == Comparison::Same
+        Window::default().compare(there, there.len() as u64, wanted).unwrap() == Comparison::Same
     }
 
     #[test]
@@ -99,8 +110,12 @@ mod tests {
 
     #[test]
     fn a_file_that_grew_or_shrank_after_its_size_was_read_is_another() {
-        assert_eq!(compare(&b"abc"[..], 2, b"ab").unwrap(), Comparison::Different { diff: Vec::new() });
-        assert_eq!(compare(&b"a"[..], 2, b"ab").unwrap(), Comparison::Different { diff: Vec::new() });
+        let mut window = Window::default();
+        assert_eq!(
+            window.compare(&b"abc"[..], 2, b"ab").unwrap(),
+            Comparison::Different { diff: Vec::new() }
+        );
+        assert_eq!(window.compare(&b"a"[..], 2, b"ab").unwrap(), Comparison::Different { diff: Vec::new() });
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub struct RealHost {
     folders: Folders,
     accounts: RefCell<Accounts>,
     ledger: RefCell<Ledger>,
+    window: RefCell<compare::Window>,
     /// One open folder per file system that was written to since the last flush.
     unsynced: HashMap<u64, OwnedFd>,
     started: Instant,
@@ -59,6 +60,7 @@ impl RealHost {
             ledger,
             parts,
             folders: Folders::default(),
+            window: RefCell::default(),
             accounts: RefCell::new(Accounts::in_folder("/etc")),
             unsynced: HashMap::new(),
             started: Instant::now(),
@@ -98,7 +100,8 @@ impl RealHost {
         if !entry.mode.others_may_read() {
             return Ok(None);
         }
-        let found = compare::compare(&mut file, entry.size, content.as_bytes()).map_err(cannot)?;
+        let found =
+            self.window.borrow_mut().compare(&mut file, entry.size, content.as_bytes()).map_err(cannot)?;
         if !diff || found == Comparison::Same {
             return Ok(Some(found));
         }
@@ -308,18 +311,23 @@ impl Host for RealHost {
         source: &AbsolutePath,
         context: &Context<'_>,
     ) -> Result<Comparison, Failure> {
-        if self.is_tainted(source)? || self.is_tainted(target)? {
+        let is_tainted = self.is_tainted(source)?;
+        if is_tainted || self.is_tainted(target)? {
             let (file, entry) = self.open_source(source)?;
-            return self
+            let found = self
                 .parts
                 .hands
                 .with(|hand| hand.compare_copy(target, file.as_fd(), entry.size, context.id))
-                .map(map::comparison);
+                .map(map::comparison)?;
+            if is_tainted && found == Comparison::Same {
+                self.ledger.borrow_mut().taint(target)?;
+            }
+            return Ok(found);
         }
         let wanted = self.read_source(source)?;
         let cannot = |error: std::io::Error| Failure::failed(format!("cannot read `{target}`: {error}"));
         let Some((mut file, entry)) = self.folders.open_file(target)? else { return Ok(Comparison::Missing) };
-        let found = compare::compare(&mut file, entry.size, &wanted).map_err(cannot)?;
+        let found = self.window.borrow_mut().compare(&mut file, entry.size, &wanted).map_err(cannot)?;
         if !context.diff || found == Comparison::Same {
             return Ok(found);
         }

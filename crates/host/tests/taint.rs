@@ -124,6 +124,11 @@ fn a_file_that_was_found_to_hold_a_secret_is_tainted(spawner: &Rc<Spawner>) {
     assert!(!place.host.is_tainted(&copy).unwrap());
     assert_eq!(place.host.compare_text(&copy, &secret(), &context()).unwrap(), Comparison::Same);
     assert!(place.host.is_tainted(&copy).unwrap());
+    let second = place.path("second");
+    fs::write(second.as_path(), VALUE).unwrap();
+    fs::set_permissions(second.as_path(), fs::Permissions::from_mode(0o644)).unwrap();
+    let found = place.host.compare_copy(&second, &copy, &context()).unwrap();
+    assert_eq!((found, place.host.is_tainted(&second).unwrap()), (Comparison::Same, true));
     // So that a diff against it shows nothing of it.
     let found = place.host.compare_text(&copy, &Pieces::literal("none\n"), &context()).unwrap();
     assert!(matches!(&found, Comparison::Different { .. }));

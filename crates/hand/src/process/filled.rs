@@ -58,12 +58,14 @@ impl One {
         let path = parse_path(&slot.path)?;
         let filters: Option<Vec<Filter>> = slot.filters.iter().map(|name| Filter::by_name(name)).collect();
         let filters = filters.ok_or_else(|| Refused::bug("cannot apply a filter that there is not"))?;
-        let length = lookup(state, &path)?.value.len();
+        let held = lookup(state, &path)?;
+        // Before there is made room, which takes what this run has not used.
+        held.used = true;
+        let length = held.value.len();
         // No filter makes more than six bytes of one; each holds its input while it makes its output.
         state.make_room(length * 7)?;
         let salt = state.salt.as_ref().map(|(seed, envoy)| (**seed, envoy.clone()));
         let held = lookup(state, &path)?;
-        held.used = true;
         let salt =
             salt.map(|(seed, envoy)| Salt::derive(&seed, &envoy, resource, path.as_str(), held.version.0));
         let value = apply_all(&filters, held.value.expose(), salt.as_ref())

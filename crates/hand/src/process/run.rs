@@ -59,8 +59,9 @@ pub(super) fn run(
         ));
     }
     let stdin = stdin.as_ref().map(|(file, size, filled)| Stream::new(file, *size, filled));
-    let mut running = Running::start(state, &request, &arguments, &environment, stdin)?;
+    // Before it starts: a command that runs is attended to, whatever goes wrong.
     let keep = if request.keep_output { Some((scrubber(state)?, scrubber(state)?)) } else { None };
+    let mut running = Running::start(state, &request, &arguments, &environment, stdin)?;
     running.keep(keep);
     let deadline = Instant::now().checked_add(Duration::from_millis(request.timeout_ms));
     running.finish(deadline)

@@ -32,6 +32,7 @@ impl SqliteStore {
     }
 
     pub(super) fn read_publish(&self, version: u64) -> Result<Option<Publish>, StoreError> {
+        let Some(version) = rows::version(version) else { return Ok(None) };
         self.read("read a version", |transaction| {
             let statement = transaction.prepare_cached("SELECT * FROM publishes WHERE version = ?1")?;
             rows::first(statement, [version], publish)
@@ -51,6 +52,7 @@ impl SqliteStore {
     }
 
     pub(super) fn read_tree(&self, version: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(version) = rows::version(version) else { return Ok(None) };
         self.read("read a tree", |transaction| {
             blob(
                 transaction,
@@ -61,6 +63,7 @@ impl SqliteStore {
     }
 
     pub(super) fn read_index(&self, version: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(version) = rows::version(version) else { return Ok(None) };
         self.read("read a version's table", |transaction| {
             blob(
                 transaction,

@@ -119,6 +119,11 @@ pub(super) fn number(cursor: Option<&str>) -> Result<Option<u64>, Fault> {
     cursor.map(|text| number(text).ok_or(Fault::Rule(StoreError::Cursor))).transpose()
 }
 
+/// A version as a number of SQLite; `None` for one that no row can have.
+pub(super) fn version(version: u64) -> Option<i64> {
+    i64::try_from(version).ok()
+}
+
 /// How many rows to ask for: one more than the page takes says that there is a next page.
 pub(super) fn rows_wanted(limit: usize) -> i64 {
     i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX)

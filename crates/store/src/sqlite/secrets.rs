@@ -202,10 +202,17 @@ fn record(
     path: &SecretPath,
     version: Option<SecretVersion>,
 ) -> Result<Option<SecretRecord>, Fault> {
+    let version = match version {
+        Some(SecretVersion(version)) => match rows::version(version) {
+            Some(version) => Some(version),
+            None => return Ok(None),
+        },
+        None => None,
+    };
     let statement = transaction.prepare_cached(
         "SELECT version, record FROM secret_versions WHERE path = ?1 AND CASE WHEN ?2 IS NULL THEN state = 'current' ELSE version = ?2 AND state <> 'removed' END",
     )?;
-    rows::first(statement, params![path.as_str(), version.map(|version| version.0)], |row| {
+    rows::first(statement, params![path.as_str(), version], |row| {
         Ok(SecretRecord { version: SecretVersion(row.get("version")?), record: row.get("record")? })
     })
 }

@@ -35,6 +35,9 @@ pub fn a_tree_and_its_bundles_come_back_as_they_were(store: &dyn Store) {
     assert_eq!(store.tree(2).unwrap().unwrap(), b"tree");
     assert_eq!(store.index(2).unwrap().unwrap(), b"index");
     assert_eq!(store.tree(3).unwrap(), None);
+    assert_eq!(store.tree(u64::MAX).unwrap(), None, "no row can have it");
+    assert_eq!(store.index(u64::MAX).unwrap(), None);
+    assert_eq!(store.publish_of(u64::MAX).unwrap(), None);
     assert_eq!(store.bundle(&one.digest).unwrap().unwrap(), b"bundle one");
     let mut digests = [one.digest, two.digest];
     digests.sort();

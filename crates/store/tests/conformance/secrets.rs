@@ -35,6 +35,7 @@ pub fn the_record_that_was_stored_comes_back(store: &dyn Store) {
     let first = store.secret_record(&path, Some(SecretVersion(1))).unwrap().unwrap();
     assert_eq!((first.version, first.record.as_slice()), (SecretVersion(1), &b"first"[..]));
     assert_eq!(store.secret_record(&path, Some(SecretVersion(3))).unwrap(), None);
+    assert_eq!(store.secret_record(&path, Some(SecretVersion(u64::MAX))).unwrap(), None);
 }
 
 pub fn a_removed_secret_is_gone_and_its_numbers_are_not_used_again(store: &dyn Store) {

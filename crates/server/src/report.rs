@@ -20,6 +20,11 @@ pub fn answer(server: &Server, member: &Member, report: Report) -> Result<Answer
     if report.run.len() != 16 {
         return Ok(refused("malformed", "the run's id has not 16 bytes"));
     }
+    // What the store can hold; nothing that happened is beyond it.
+    let numbers = [report.started_at, report.duration_ms, report.publish, report.generation];
+    if numbers.into_iter().any(|number| i64::try_from(number).is_err()) {
+        return Ok(refused("malformed", "a number in the report is beyond all bounds"));
+    }
     if let Some(posture) = &report.posture {
         member.live().posture = checkin::posture(posture);
         server.fleet.touch(member.id());

@@ -9,7 +9,7 @@ use crate::state::Server;
 use prost::Message as _;
 use serde_json::{Map, Value, json};
 use vigo_base::EnvoyId;
-use vigo_store::{Envoy, EnvoyState, Summary};
+use vigo_store::{Envoy, EnvoyState, NewAudit, Summary};
 use vigo_wire::node::{Kind, Node};
 
 /// `GET /envoys`.
@@ -105,16 +105,17 @@ fn show_node(node: &Node) -> Value {
     }
 }
 
+/// The record of what is done to an envoy.
+fn change(call: &Call, envoy: &Envoy, done: &str) -> NewAudit {
+    let detail = format!("{done} {}", envoy.identity.id);
+    call.audit(Permission::EnvoysWrite, envoy.identity.name.as_str(), "allowed", &detail)
+}
+
 /// `POST /envoys/{name-or-id}/revoke`: never again. Check-ins and secrets are refused from this answer on.
 pub fn revoke(server: &Server, call: &Call) -> Result<Answer, Problem> {
     let envoy = find(server, call)?;
     let id = envoy.identity.id;
-    let audit = call.audit(
-        Permission::EnvoysWrite,
-        envoy.identity.name.as_str(),
-        "allowed",
-        &format!("revoked {id}"),
-    );
+    let audit = change(call, &envoy, "revoked");
     server.store.set_envoy_state(&id, EnvoyState::Revoked, &[audit])?;
     server.metrics.audit_records.inc();
     server.fleet.set_state(&id, EnvoyState::Revoked);
@@ -130,12 +131,7 @@ pub fn revoke(server: &Server, call: &Call) -> Result<Answer, Problem> {
 pub fn remove(server: &Server, call: &Call) -> Result<Answer, Problem> {
     let envoy = find(server, call)?;
     let id = envoy.identity.id;
-    let audit = call.audit(
-        Permission::EnvoysWrite,
-        envoy.identity.name.as_str(),
-        "allowed",
-        &format!("removed {id}"),
-    );
+    let audit = change(call, &envoy, "removed");
     server.store.remove_envoy(&id, &[audit])?;
     server.metrics.audit_records.inc();
     server.fleet.forget(&id);

@@ -4,7 +4,7 @@ use crate::support::{Envoy, Outer, Vigosrv, tree_with_secret};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic::Code;
-use vigo_wire::inner::{Answer, Ask};
+use vigo_wire::inner::{Answer, Ask, Report};
 
 #[tokio::test]
 async fn a_frame_that_is_replayed_or_changed_ends_the_session_and_does_nothing() {
@@ -106,6 +106,18 @@ async fn garbage_is_refused_inside_and_outside_of_a_session() {
     assert!(stranger.enrol(vec![0; 1 << 20]).await.is_err(), "larger than any enrolment");
     envoy.forget_session();
     envoy.check_in().await;
+}
+
+#[tokio::test]
+async fn a_report_that_no_store_can_hold_is_refused_and_one_that_unfolds_is_not_even_decoded() {
+    let server = Vigosrv::new();
+    let mut envoy = Envoy::enrolled(&server, "web-1").await;
+    let report = Report { run: vec![1; 16], ..Report::default() };
+    let beyond = Report { started_at: u64::MAX, ..report.clone() };
+    assert_eq!(envoy.refused(Ask::Report(beyond)).await, "malformed");
+    let problems = vec![String::new(); 2_000_000];
+    assert_eq!(envoy.refused(Ask::Report(Report { problems, ..report.clone() })).await, "too-large");
+    assert!(matches!(envoy.ask(Ask::Report(report)).await, Answer::Report(_)));
 }
 
 #[tokio::test]

@@ -53,9 +53,16 @@ pub fn make(run: &RunReport, frame: &Frame, posture: &Posture) -> Result<Report,
 /// When the queue cannot be written.
 pub fn queue(folder: &Folder, report: &Report) -> Result<(), AgentError> {
     let waiting = folder.names()?;
-    for oldest in waiting.iter().take((waiting.len() + 1).saturating_sub(QUEUE)) {
+    let too_many = (waiting.len() + 1).saturating_sub(QUEUE);
+    for oldest in waiting.iter().take(too_many) {
         tracing::warn!(report = oldest, "too many reports wait for the server: the oldest is dropped");
         folder.remove(oldest)?;
+    }
+    let mut report = report.clone();
+    if too_many > 0 {
+        report
+            .problems
+            .push(format!("{too_many} older reports were dropped: the server was away for too long"));
     }
     let name = format!("{:020}-{}", report.started_at, vigo_base::encode_hex(&report.run));
     let mut bytes = report.encode_to_vec();
@@ -63,7 +70,7 @@ pub fn queue(folder: &Folder, report: &Report) -> Result<(), AgentError> {
         let short = Report {
             resources: Vec::new(),
             problems: vec!["the report was too long to be sent".to_owned()],
-            ..report.clone()
+            ..report
         };
         bytes = short.encode_to_vec();
     }
@@ -108,5 +115,9 @@ mod tests {
         let names = folder.names().unwrap();
         assert_eq!(names.len(), QUEUE);
         assert!(names[0].starts_with("00000000000000000005-"));
+        let read =
+            |name: &str| Report::decode(folder.read(name, 1 << 20).unwrap().unwrap().as_slice()).unwrap();
+        assert!(read(&names[QUEUE - 6]).problems.is_empty());
+        assert!(read(&names[QUEUE - 1]).problems[0].starts_with("1 older reports were dropped"));
     }
 }

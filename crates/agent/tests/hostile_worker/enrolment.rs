@@ -10,10 +10,12 @@ use vigo_agent::AgentError;
 use vigo_base::Blame;
 use vigo_wire::enrol::{self, EnrolRequest, RefusalCode, Token};
 use vigo_wire::identity::Identity;
+use vigo_wire::sign::SignContext;
 use vigo_wire::worker::{Answered, Asked, Kind, TransportKey};
 
 pub const TESTS: &[Test] = &[
     ("a_server_with_another_anchor_than_the_tokens_is_none", a_server_with_another_anchor),
+    ("a_server_that_only_claims_the_tokens_anchor_is_none", a_server_that_only_claims_the_anchor),
     ("an_enrolment_whose_answer_was_changed_is_none", an_enrolment_whose_answer_was_changed),
     ("an_answer_to_another_enrolment_is_none", an_answer_to_another_enrolment),
     ("a_request_that_the_worker_changed_enrols_nobody", a_request_that_the_worker_changed),
@@ -54,6 +56,28 @@ fn a_server_with_another_anchor() {
     assert_eq!(error.blame(), Blame::Peer);
     assert!(text(&error).contains("anchor"), "{}", text(&error));
     assert_eq!(world.origin().uses(), 0);
+    world.enroll(&token, honest()).unwrap();
+}
+
+/// It knows the token and everything public of the token's server, and signs with a key of its own.
+fn a_server_that_only_claims_the_anchor() {
+    let mut world = World::new();
+    let token = parse(&token_line(&world));
+    let mut other = Origin::new();
+    other.admit(&token);
+    {
+        let keys = &world.origin().keys;
+        other.keys.claimed = Some((keys.anchor(), keys.session_certificate()));
+        other.keys.certificate = keys.certificate.clone();
+    }
+    let elsewhere: Attacker = Box::new(move |asked, way| match asked {
+        Asked::Enrol(enrol) => Deed::relayed(other.enrol(&enrol.bytes)),
+        _ => way.honestly(asked),
+    });
+    let outcome = world.enroll(&token, elsewhere);
+    let error = assert_nobody(&world, outcome);
+    assert_eq!(error.blame(), Blame::Peer);
+    assert!(text(&error).contains("signature of the enrolment answer"), "{}", text(&error));
     world.enroll(&token, honest()).unwrap();
 }
 
@@ -118,7 +142,16 @@ fn an_answer_to_another_enrolment() {
 fn a_request_that_the_worker_changed() {
     type Change = Box<dyn Fn(&mut EnrolRequest) + Send>;
     let own = Identity::generate().unwrap();
-    let changes: [Change; 4] = [
+    let other = Identity::generate().unwrap();
+    let changes: [Change; 5] = [
+        // All its own, and well signed; only without the token.
+        Box::new(move |request| {
+            request.identity = other.public().to_vec();
+            request.exchange = other.exchange().public().to_vec();
+            let bare = EnrolRequest { signature: vec![], mac: vec![], ..request.clone() };
+            let signature = other.sign(SignContext::EnrolRequest, &bare.encode_to_vec()).unwrap();
+            request.signature = signature.to_vec();
+        }),
         Box::new(move |request| request.exchange = own.exchange().public().to_vec()),
         Box::new(|request| request.identity = vec![7; 32]),
         Box::new(|request| request.name = "db-1".to_owned()),

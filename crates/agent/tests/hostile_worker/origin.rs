@@ -36,6 +36,8 @@ pub struct Keys {
     anchor: SigningKey,
     pub bundle: SigningKey,
     session: ExchangeKey,
+    /// An anchor whose private half it does not have, and the certificate of that server's session key: no secrets.
+    pub claimed: Option<([u8; 32], KeyCertificate)>,
     /// For the bundle key, by the anchor.
     pub certificate: KeyCertificate,
 }
@@ -45,11 +47,11 @@ impl Keys {
         let (anchor, bundle) = (signing_key(), signing_key());
         let public = bundle.verifying_key().to_bytes();
         let certificate = certify(&anchor, &public, CertifiedPurpose::Bundle, (now() - 60, now() + 86_400));
-        Self { anchor, bundle, session: ExchangeKey::generate().unwrap(), certificate }
+        Self { anchor, bundle, session: ExchangeKey::generate().unwrap(), claimed: None, certificate }
     }
 
     pub fn anchor(&self) -> [u8; 32] {
-        self.anchor.verifying_key().to_bytes()
+        self.claimed.as_ref().map_or_else(|| self.anchor.verifying_key().to_bytes(), |(anchor, _)| *anchor)
     }
 
     /// A certificate for the bundle key with another purpose or time.
@@ -68,6 +70,9 @@ impl Keys {
     }
 
     pub fn session_certificate(&self) -> KeyCertificate {
+        if let Some((_, certificate)) = &self.claimed {
+            return certificate.clone();
+        }
         certify(&self.anchor, self.session.public(), CertifiedPurpose::Session, (now() - 60, now() + 86_400))
     }
 }

@@ -242,7 +242,7 @@ fn gid(ownership: Ownership) -> Option<Gid> {
 
 fn fresh_name() -> Result<String, Errno> {
     let mut bytes = [0; 8];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    getrandom::fill(&mut bytes).map_err(|_| Errno::IO)?;
     Ok(format!(".vigo-{}", vigo_base::encode_hex(&bytes)))
 }
 

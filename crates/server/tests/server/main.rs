@@ -13,6 +13,7 @@ mod config;
 mod enrolment;
 mod envoys;
 mod hostile;
+mod hostile_relay;
 mod rest;
 mod secrets;
 mod start;

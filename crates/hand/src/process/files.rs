@@ -22,6 +22,7 @@ pub(super) fn compare(
     request: wire::Compare,
     descriptors: Vec<OwnedFd>,
 ) -> Result<wire::Compared, Refused> {
+    state.uses(&request.content.slots);
     state.make_room(COMPARE_ROOM)?;
     let content = content_of(&descriptors)?;
     let filled = Filled::new(state, &request.content.slots, &request.content.resource)?;
@@ -98,6 +99,7 @@ fn with_content<T>(
     descriptors: &[OwnedFd],
     put: impl FnOnce(&Intents, &Placement, &mut target::Content<'_>) -> Result<T, target::TargetError>,
 ) -> Result<T, Refused> {
+    state.uses(&request.content.slots);
     state.make_room(4 * WINDOW)?;
     let content = content_of(descriptors)?;
     let filled = Filled::new(state, &request.content.slots, &request.content.resource)?;

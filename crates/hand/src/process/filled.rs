@@ -33,6 +33,7 @@ impl Filled {
                 "cannot put so many different secrets into one text",
             ));
         }
+        state.uses(slots);
         let slots = slots.iter().map(|slot| One::new(state, slot, resource));
         Ok(Self { slots: slots.collect::<Result<_, Refused>>()? })
     }
@@ -58,10 +59,7 @@ impl One {
         let path = parse_path(&slot.path)?;
         let filters: Option<Vec<Filter>> = slot.filters.iter().map(|name| Filter::by_name(name)).collect();
         let filters = filters.ok_or_else(|| Refused::bug("cannot apply a filter that there is not"))?;
-        let held = lookup(state, &path)?;
-        // Before there is made room, which takes what this run has not used.
-        held.used = true;
-        let length = held.value.len();
+        let length = lookup(state, &path)?.value.len();
         // No filter makes more than six bytes of one; each holds its input while it makes its output.
         state.make_room(length * 7)?;
         let salt = state.salt.as_ref().map(|(seed, envoy)| (**seed, envoy.clone()));

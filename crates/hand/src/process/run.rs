@@ -32,6 +32,9 @@ pub(super) fn run(
     request: wire::Run,
     descriptors: Vec<OwnedFd>,
 ) -> Result<wire::Finished, Refused> {
+    let texts = request.arguments.iter().chain(request.environment.iter().map(|variable| &variable.value));
+    state.uses(texts.flat_map(|text| &text.pieces).filter_map(|piece| piece.slot.as_ref()));
+    state.uses(request.stdin.iter().flat_map(|content| &content.slots));
     state.make_room(ROOM)?;
     let has_argument_secret =
         request.arguments.iter().any(|text| text.pieces.iter().any(|piece| piece.slot.is_some()));

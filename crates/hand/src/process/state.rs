@@ -109,6 +109,17 @@ impl State {
         Err(Refused::new(FailureCode::Room, text))
     }
 
+    /// This run uses these values: room for the request is not made by dropping them. Said before any is made.
+    pub(super) fn uses<'a>(&mut self, slots: impl IntoIterator<Item = &'a wire::Slot>) {
+        for slot in slots {
+            if let Ok(path) = slot.path.parse::<SecretPath>()
+                && let Some(held) = self.values.get_mut(&path)
+            {
+                held.used = true;
+            }
+        }
+    }
+
     /// The folder of intents.
     pub(super) fn intents(&self) -> Result<&Intents, Refused> {
         self.intents.as_ref().ok_or_else(|| Refused::bug("cannot write a file without a folder of intents"))

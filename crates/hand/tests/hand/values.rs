@@ -1,7 +1,9 @@
 //! Values: in, kept, out; the vault; the server's keys.
 
 use crate::Test;
-use crate::parts::{BINDING, Server, fails_with, file_with, hold, node, pipe, secret, spawner, start};
+use crate::parts::{
+    BINDING, Server, fails_with, file_with, hold, node, pieces, pipe, secret, spawner, start,
+};
 use std::io::Read as _;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -312,6 +314,14 @@ fn full() {
     assert!(held > 3, "{held}");
     fails_with(fill(&mut hand), FailureCode::Room, "arena_max");
     assert_eq!(hand.held().unwrap().len(), held, "what this run has used is kept");
+    hand.new_run().unwrap();
+    // What is asked for stays, however little room there is; what else is not used goes.
+    let nowhere = "/nonexistent/file".parse().unwrap();
+    hand.compare(&nowhere, &pieces("{a1}"), "r").unwrap();
+    assert_eq!(hand.held().unwrap(), [(secret("a1"), SecretVersion(1))]);
+    hand.new_run().unwrap();
+
+    let _ = fill(&mut hand);
     hand.new_run().unwrap();
     hold(&mut hand, "new", b"another value");
     assert_eq!(hand.held().unwrap(), [(secret("new"), SecretVersion(1))]);

@@ -30,7 +30,9 @@ use vigo_sys::spawn::Spawner;
 #[global_allocator]
 static ALLOCATOR: vigo_sys::ProcessAllocator = vigo_sys::ProcessAllocator;
 
-const TESTS: &[(&str, fn(&Rc<Spawner>))] = &[
+type Test = fn(&Rc<Spawner>);
+
+const TESTS: &[(&str, Test)] = &[
     ("a_file_that_was_found_to_hold_a_secret_is_tainted", a_file_that_was_found_to_hold_a_secret_is_tainted),
     ("another_name_of_a_tainted_file_is_tainted", another_name_of_a_tainted_file_is_tainted),
     ("what_no_hand_can_scrub_is_dropped", what_no_hand_can_scrub_is_dropped),

@@ -211,9 +211,8 @@ impl RealHost {
         let ran = commands::run(&self.parts.spawner, request, &self.accounts.borrow())?;
         let keep = match request.output {
             OutputRule::Drop => false,
-            // What the file holds can be scrubbed only by a hand that holds it, too.
-            OutputRule::Scrub => self.parts.hands.is_running() || !self.names_tainted(request),
-            OutputRule::Automatic => !self.names_tainted(request),
+            // A file may hold a value that no hand holds any more, rotated or removed since: nobody can scrub that.
+            OutputRule::Scrub | OutputRule::Automatic => !self.names_tainted(request),
         };
         let Ran { end, stdout, stderr } = ran;
         let dropped = Output::Dropped { stdout_bytes: stdout.total, stderr_bytes: stderr.total };

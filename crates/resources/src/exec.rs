@@ -63,7 +63,7 @@ static INFO: TypeInfo = TypeInfo {
         AttributeInfo::new(
             "sensitive_output",
             Kind::Boolean,
-            "`true` drops what it says; `false` keeps it, scrubbed, though it got a secret.",
+            "`true` drops what it says; `false` keeps it, scrubbed, though it got a secret. What names a file with a secret in it is dropped always.",
         )
         .default("dropped when it got a secret"),
         AttributeInfo::new(

@@ -72,10 +72,15 @@ pub fn through(
     posture.log();
     let traits = traits::collect(&posture);
 
+    let mut refusals = Vec::new();
     let (held, offline) = match check_in(machine, enrolment, &mut link, held, &traits, &posture) {
         Ok(held) => (held, false),
         Err(failed) => match *failed {
-            (held, error) if error.blame() == Blame::Peer && !online => (Some(held_or(held, error)?), true),
+            (held, error) if error.blame() == Blame::Peer && !online => {
+                // Somebody may have signed twice, or the server was restored: the operator is to see it.
+                refusals.extend(matches!(error, AgentError::Assignment(_)).then(|| error.to_string()));
+                (Some(held_or(held, error)?), true)
+            }
             (_, error) => return Err(error),
         },
     };
@@ -84,7 +89,7 @@ pub fn through(
     let standing = Held::standing(Some(&held));
     let known = versions(&held.secrets);
     if !offline {
-        drop_stale(hands, &known)?;
+        drop_stale(hands, &known);
     }
     let mut secrets = ServerSecrets {
         hands: Rc::clone(hands),
@@ -111,7 +116,8 @@ pub fn through(
         publish: assignment.publish,
         offline,
     };
-    let wire_report = reports::make(&report, &frame, &posture)?;
+    let mut wire_report = reports::make(&report, &frame, &posture)?;
+    wire_report.problems.extend(refusals);
     reports::queue(&machine.state.queue, &wire_report)?;
     if !offline {
         reports::flush(&machine.state.queue, &mut link, enrolment)?;

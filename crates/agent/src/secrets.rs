@@ -43,21 +43,25 @@ pub fn versions(states: &[SecretState]) -> BTreeMap<SecretPath, SecretVersion> {
 /// Drops from the hand what this envoy is not to have any more, or not in this version: removed, rotated, or referred to by nothing that is
 /// assigned. Where nothing is left to be held, the hand is ended. In one that goes on, what the run does not use is the first to go when
 /// there is no room.
-///
-/// # Errors
-/// When the hand does not do it.
-pub fn drop_stale(hands: &Hands, now: &BTreeMap<SecretPath, SecretVersion>) -> Result<(), AgentError> {
+/// A hand that does not answer is ended: then nothing is held, and the run fetches what it needs.
+pub fn drop_stale(hands: &Hands, now: &BTreeMap<SecretPath, SecretVersion>) {
     if now.is_empty() {
         hands.end();
     }
     if !hands.is_running() {
-        return Ok(());
+        return;
     }
-    let cannot = |failure: Failure| AgentError::Run(failure.reason);
-    let held = hands.with(vigo_hand::Hand::held).map_err(cannot)?;
-    let stale = held.into_iter().filter(|(path, version)| now.get(path) != Some(version));
-    let stale: Vec<SecretPath> = stale.map(|(path, _)| path).collect();
-    hands.with(|hand| hand.forget(&stale).and_then(|()| hand.new_run())).map_err(cannot)
+    let dropped = hands.with(|hand| {
+        let held = hand.held()?;
+        let stale = held.into_iter().filter(|(path, version)| now.get(path) != Some(version));
+        let stale: Vec<SecretPath> = stale.map(|(path, _)| path).collect();
+        hand.forget(&stale)?;
+        hand.new_run()
+    });
+    if let Err(failure) = dropped {
+        tracing::warn!("the hand that held the values of earlier runs is given up: {}", failure.reason);
+        hands.end();
+    }
 }
 
 impl Secrets for ServerSecrets<'_> {

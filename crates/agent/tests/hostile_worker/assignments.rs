@@ -135,6 +135,9 @@ fn another_assignment_of_the_same_number() {
         world.assert_went_on(ran, &kept);
     }
     world.assert_recovers(2);
+    let reports = world.reports();
+    let told = reports.iter().filter(|report| report.problems.iter().any(|one| one.contains("signed twice")));
+    assert_eq!(told.count(), 3, "the server is told each time");
 }
 
 fn an_assignment_that_was_changed() {

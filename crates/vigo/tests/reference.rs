@@ -98,13 +98,26 @@ fn every_link_in_the_documents_leads_somewhere() {
     for file in documents(&root) {
         let text = fs::read_to_string(&file).unwrap();
         for target in links(&text) {
-            let path = target.split('#').next().unwrap_or_default();
-            if !path.is_empty() && !path.contains("://") && !file.parent().unwrap().join(path).exists() {
+            let (path, place) = target.split_once('#').unwrap_or((&target, ""));
+            let there = if path.is_empty() { file.clone() } else { file.parent().unwrap().join(path) };
+            let found = there.exists() && (place.is_empty() || has_heading(&there, place));
+            if !found && !path.contains("://") {
                 broken.push(format!("{}: {target}", file.display()));
             }
         }
     }
     assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
+}
+
+/// True if a heading of the page makes that anchor: lower case, `-` for blanks, without punctuation.
+fn has_heading(page: &Path, anchor: &str) -> bool {
+    let text = fs::read_to_string(page).unwrap();
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let made = |line: &str| -> String {
+        let heading = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+        heading.chars().filter(|letter| letter.is_alphanumeric() || "-_".contains(*letter)).collect()
+    };
+    headings.map(made).any(|made| made == anchor)
 }
 
 /// Every Markdown file of the root and of `docs`.

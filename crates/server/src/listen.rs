@@ -3,14 +3,16 @@
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tonic::body::Body;
+use vigo_base::EnvoyId;
 
 /// How much one port takes.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +35,9 @@ pub struct Bounds {
 
 /// How long requests that run may take to end once their connection is to close.
 const LAST_REQUESTS: Duration = Duration::from_secs(180);
+
+/// Connections of one envoy at a time: the one in use, and some whose end nobody told us of. A worker that was taken must not have them all.
+const EACH: usize = 8;
 
 /// The port for envoys.
 pub const ENVOYS: Bounds = Bounds {
@@ -106,6 +111,7 @@ pub async fn serve<S>(
     S::Future: Send,
 {
     let places = Arc::new(Semaphore::new(bounds.connections));
+    let open = Arc::<Open>::default();
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let accepted = tokio::select! {
@@ -114,7 +120,8 @@ pub async fn serve<S>(
         };
         match accepted {
             Ok((stream, address)) => {
-                let connection = Connection { address, acceptor: acceptor.clone(), bounds, _place: place };
+                let (acceptor, open) = (acceptor.clone(), Arc::clone(&open));
+                let connection = Connection { address, acceptor, bounds, open, _place: place };
                 tokio::spawn(connection.run(stream, service.clone(), stop.clone()));
             }
             Err(cause) => {
@@ -126,10 +133,53 @@ pub async fn serve<S>(
     }
 }
 
+/// The open connections of each envoy, oldest first.
+#[derive(Default)]
+struct Open(Mutex<HashMap<EnvoyId, VecDeque<Arc<Notify>>>>);
+
+/// One open connection; without a client certificate it is nobody's.
+struct Place {
+    open: Arc<Open>,
+    envoy: Option<EnvoyId>,
+    replaced: Arc<Notify>,
+}
+
+impl Place {
+    /// Notes a connection. The oldest of the same envoy has to go when there are too many: an honest worker uses its newest only.
+    fn take(open: Arc<Open>, envoy: Option<EnvoyId>) -> Self {
+        let replaced = Arc::new(Notify::new());
+        if let Some(envoy) = envoy {
+            let mut all = open.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let its = all.entry(envoy).or_default();
+            its.push_back(Arc::clone(&replaced));
+            if its.len() > EACH
+                && let Some(oldest) = its.pop_front()
+            {
+                oldest.notify_one();
+            }
+        }
+        Self { open, envoy, replaced }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some(envoy) = self.envoy else { return };
+        let mut all = self.open.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(its) = all.get_mut(&envoy) {
+            its.retain(|one| !Arc::ptr_eq(one, &self.replaced));
+            if its.is_empty() {
+                all.remove(&envoy);
+            }
+        }
+    }
+}
+
 struct Connection {
     address: SocketAddr,
     acceptor: TlsAcceptor,
     bounds: Bounds,
+    open: Arc<Open>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -155,6 +205,7 @@ impl Connection {
             Err(_) => return tracing::debug!(%address, "the TLS handshake took too long"),
         };
         let transport = crate::tls::Transport::of(stream.get_ref().1);
+        let place = Place::take(Arc::clone(&self.open), transport.map(|transport| transport.envoy));
         let peer = Peer { address, transport };
         let service = tower::util::MapRequest::new(service, move |mut request: http::Request<_>| {
             request.extensions_mut().insert(peer);
@@ -165,6 +216,7 @@ impl Connection {
         let mut connection = std::pin::pin!(connection);
         tokio::select! {
             ended = connection.as_mut() => return note(address, ended),
+            () = place.replaced.notified() => return tracing::debug!(%address, "an envoy has too many connections: its oldest is closed"),
             _ = stop.changed() => {}
             () = tokio::time::sleep(self.bounds.age), if transport.is_none() => {}
         }

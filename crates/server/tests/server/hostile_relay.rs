@@ -3,7 +3,12 @@
 
 use crate::support::{Candidate, Envoy, Outer, Vigosrv, tree_with_secret};
 use prost::Message as _;
+use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 use tonic::Code;
 use vigo_wire::inner::{Answer, Ask, CheckIn, Report, Request};
 use vigo_wire::node::Node;
@@ -165,7 +170,7 @@ async fn a_request_for_secrets_of_another_envoy_gives_nothing_and_names_nobody_e
     let items = taken.secrets(&["web/token"]).await;
     assert!(items[0].2.is_err());
     let denied = format!("envoy:{} secrets.resolve web/token denied", taken.id());
-    assert_eq!(about().await, [denied.clone()]);
+    assert_eq!(about().await, std::slice::from_ref(&denied));
 
     let reply = entitled.outer.exchange(&session, &its, sealed.clone()).await.unwrap();
     assert!(matches!(entitled.open(&reply), Answer::Secrets(_)));
@@ -204,4 +209,39 @@ async fn an_envoy_that_asks_for_everything_at_once_keeps_nobody_else_out() {
     is_undisturbed(&mut other).await;
     // Its own session was proven: handshakes do not push it out.
     is_undisturbed(&mut taken).await;
+}
+
+/// The first byte that the server sends, HTTP/2's settings, shows that a connection is served.
+async fn connected(server: &Vigosrv, envoy: &Envoy) -> TlsStream<TcpStream> {
+    let stream = TcpStream::connect(server.grpc).await.unwrap();
+    let tls = Outer::tls(server, Some(envoy.certificate.clone()));
+    let mut stream = tls.connect(ServerName::from(server.grpc.ip()), stream).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    stream.read_exact(&mut [0; 1]).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn an_envoy_that_opens_ever_more_connections_loses_its_own_oldest() {
+    let server = Vigosrv::new();
+    let (taken, mut other) = two(&server).await;
+    let mut oldest = connected(&server, &taken).await;
+    let mut newer = Vec::new();
+    for _ in 0..8 {
+        newer.push(connected(&server, &taken).await);
+    }
+    // Ended by the server: what is still to be read ends, too.
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(30), oldest.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "its oldest connection is still open");
+    is_undisturbed(&mut other).await;
+    // The control: the newest is served; a ping is answered.
+    let newest = newer.last_mut().unwrap();
+    newest.write_all(b"\0\0\x08\x06\0\0\0\0\0vigovigo").await.unwrap();
+    let mut seen = Vec::new();
+    while !seen.windows(8).any(|window| window == b"vigovigo") {
+        let mut byte = [0];
+        newest.read_exact(&mut byte).await.unwrap();
+        seen.push(byte[0]);
+    }
 }

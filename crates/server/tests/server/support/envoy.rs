@@ -26,8 +26,8 @@ use vigo_wire::{WireError, verify_assignment};
 pub struct Outer(Grpc<Channel>);
 
 impl Outer {
-    /// With a transport certificate, or without one.
-    pub fn new(server: &Vigosrv, certificate: Option<(Vec<Vec<u8>>, Vec<u8>)>) -> Self {
+    /// The TLS side of it.
+    pub fn tls(server: &Vigosrv, certificate: Option<(Vec<Vec<u8>>, Vec<u8>)>) -> TlsConnector {
         let mut roots = RootCertStore::empty();
         roots.add(server.authority.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -44,7 +44,12 @@ impl Outer {
             }
         };
         config.alpn_protocols = vec![b"h2".to_vec()];
-        let (tls, address) = (TlsConnector::from(Arc::new(config)), server.grpc);
+        TlsConnector::from(Arc::new(config))
+    }
+
+    /// With a transport certificate, or without one.
+    pub fn new(server: &Vigosrv, certificate: Option<(Vec<Vec<u8>>, Vec<u8>)>) -> Self {
+        let (tls, address) = (Self::tls(server, certificate), server.grpc);
         let connect = tower::service_fn(move |_: http::Uri| {
             let tls = tls.clone();
             async move {

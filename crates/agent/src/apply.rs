@@ -17,6 +17,7 @@ use vigo_base::{EnvoyName, Exit, ProtectionLevel, SecretPath};
 use vigo_hand::Hand;
 use vigo_host::{Hands, StacksError, read_folder, read_single};
 use vigo_policy::{Compiled, Severity, Surroundings, Tree, argument_value, check, compile, select};
+use vigo_resource::Failure;
 use vigo_vault::Vault;
 use vigo_wire::node::Node;
 
@@ -124,7 +125,8 @@ fn compiled(
 /// Every secret of a vault folder, so that a missing one is a mistake with a place and not a blocked resource.
 fn known_secrets(hands: &Hands, source: &LocalSource) -> Result<Option<BTreeSet<SecretPath>>, AgentError> {
     let LocalSource::Vault(folder) = source else { return Ok(None) };
-    let mut hand = hands.get().map_err(|failure| AgentError::Run(failure.reason))?;
+    let cannot = |failure: Failure| AgentError::Run(format!("{}; {}", failure.reason, failure.help));
+    let mut hand = hands.get().map_err(cannot)?;
     let hand: &mut Hand = &mut hand;
     let vault = Vault::open(folder, hand).map_err(|error| AgentError::Operator(crate::chain(&error)))?;
     Ok(Some(vault.list("").into_iter().map(|secret| secret.path).collect()))

@@ -8,7 +8,7 @@ use vigo_base::EnvoyName;
 
 /// Keeps this machine in the state that is written down for it.
 #[derive(Debug, Parser)]
-#[command(name = "vigo", disable_version_flag = true, disable_help_subcommand = true)]
+#[command(name = "vigo", version, disable_help_subcommand = true)]
 pub struct Arguments {
     /// Folder of identity, bundle, queue and locks [default: /var/lib/vigo as root, else the XDG state folder]
     #[arg(long, global = true, env = "VIGO_STATE_DIR", value_name = "DIR")]

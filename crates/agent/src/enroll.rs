@@ -100,6 +100,7 @@ pub fn through(
         server_time: enrolled.server_time,
         transport_since: enrolled.server_time,
     };
+    forget_earlier(state)?;
     enrolment::store(&state.identity, &record)?;
     forget_pending(state)?;
     Ok(Outcome { name: enrolled.name, id: enrolled.envoy.to_string(), server: server.to_owned() })
@@ -139,6 +140,19 @@ fn pending(
     folder.write(PENDING_REQUEST, &request)?;
     folder.write(PENDING_SERVER, purpose.as_bytes())?;
     Ok(Pending { request, key: transport.key.clone() })
+}
+
+/// What an earlier envoy on this machine held is not this one's: its assignment, its reports, what the server knew of it.
+fn forget_earlier(state: &State) -> Result<(), AgentError> {
+    for folder in [&state.bundle, &state.queue] {
+        for name in folder.names()? {
+            folder.remove(&name)?;
+        }
+    }
+    for name in crate::run::KNOWN_TO_THE_SERVER {
+        state.identity.remove(name)?;
+    }
+    Ok(())
 }
 
 fn forget_pending(state: &State) -> Result<(), AgentError> {

@@ -60,6 +60,8 @@ pub fn main(hardened: Hardened) -> ExitCode {
         }
     };
     let exit = execute(&arguments, hardened).unwrap_or_else(|error| {
+        // A command that has no settings started no log; a log that was started stays as it is.
+        log::start(arguments::LogLevel::Warn, arguments::LogFormat::Text);
         tracing::error!("{}", chain(&error));
         error.exit()
     });
@@ -76,9 +78,7 @@ fn execute(arguments: &Arguments, hardened: Hardened) -> Result<Exit, AgentError
         }
         _ => {}
     }
-    let settings = Settings::load(arguments).inspect_err(|_| {
-        log::start(arguments::LogLevel::Warn, arguments::LogFormat::Text);
-    })?;
+    let settings = Settings::load(arguments)?;
     log::start(settings.log_level, settings.log_format);
     let spawner = Spawner::start().map_err(|source| AgentError::Start { process: "spawner", source })?;
     let machine = Machine::open(settings, Rc::new(spawner), hardened)?;

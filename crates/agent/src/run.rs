@@ -26,6 +26,8 @@ const EXPIRED: &str = "expired";
 /// The continuity value and the digest of the traits that the server has, in the identity folder.
 const CONTINUITY: &str = "continuity";
 const TRAITS_DIGEST: &str = "traits.digest";
+/// Both: an envoy that is enrolled anew starts without them.
+pub const KNOWN_TO_THE_SERVER: [&str; 2] = [CONTINUITY, TRAITS_DIGEST];
 
 /// Runs once and prints the result.
 ///
@@ -132,7 +134,10 @@ fn held_or(held: Option<Held>, error: AgentError) -> Result<Held, AgentError> {
     let Some(held) = held else { return Err(error) };
     let age = seconds_now().saturating_sub(held.accepted_at);
     let cause = crate::chain(&error);
-    tracing::warn!("the server is away ({cause}); applying what is held, accepted {age} s ago");
+    match error {
+        AgentError::Assignment(_) => tracing::error!("{cause}; applying what is held, accepted {age} s ago"),
+        _ => tracing::warn!("the server is away ({cause}); applying what is held, accepted {age} s ago"),
+    }
     Ok(held)
 }
 

@@ -124,6 +124,14 @@ impl<'a> Index<'a> {
         (!all.is_empty()).then_some(all)
     }
 
+    /// `configcrate:name`, as ids in reports are written.
+    fn by_id(&self, text: &str) -> Option<Vec<usize>> {
+        let (owner, name) = text.split_once(':')?;
+        let owners = self.stage.crates_named(owner).iter();
+        let all: Vec<usize> = owners.filter_map(|owner| self.by_name(*owner, name)).flatten().collect();
+        (!all.is_empty()).then_some(all)
+    }
+
     /// `type/identity`; the first `/` of a path may be the one that divides, and paths are compared in their one spelling.
     fn by_identity(&self, text: &str) -> Option<Vec<usize>> {
         let (kind, identity) = text.split_once('/')?;
@@ -215,7 +223,9 @@ impl<'a> Index<'a> {
 
     fn target(&self, named: &Named, from: &Stamped<'_>, notes: &mut Notes<'_>) -> Option<Target> {
         let text = self.rendered(&named.name, from);
-        if let Some(found) = self.by_name(from.owner, &text).or_else(|| self.by_identity(&text)) {
+        let found =
+            self.by_name(from.owner, &text).or_else(|| self.by_identity(&text)).or_else(|| self.by_id(&text));
+        if let Some(found) = found {
             return self.checked(&text, &found, named, notes).map(Target::Resources);
         }
         if let Some(name) = text.strip_prefix("configcrate:") {
@@ -293,7 +303,7 @@ impl<'a> Index<'a> {
         let help = match nearest(text, known.into_iter().chain(identities.iter().map(String::as_str))) {
             Some(near) => format!("did you mean `{near}`?"),
             None if text.contains(',') => "write a list: `[a, b]`; references are never split at commas".to_owned(),
-            None => "a reference is a name in this configcrate, `type/identity` of any resource of the envoy, or `configcrate:name`".to_owned(),
+            None => "a reference is a name in this configcrate, `type/identity` of any resource of the envoy, `web:site` for the resource `site` of the configcrate `web`, or `configcrate:web` for all of it".to_owned(),
         };
         let message = format!("there is no resource `{text}`");
         let mut diagnostic = Diagnostic::new(Code::UnknownReference, named.span, message).help(help);

@@ -4,6 +4,10 @@
 //! A frame is a length (u32, little endian), a byte that says what it is ([`Ask`], or [`DONE`] and [`FAILED`] in answers) and one message.
 //! Which role may ask what, and the bounds of each, stand in the table of `vigo-hand`.
 
+mod ask;
+
+pub use ask::Ask;
+
 use vigo_base::Blame;
 
 /// The format that this build speaks; both ends are the same binary, so another one is refused.
@@ -12,97 +16,6 @@ pub const FORMAT: u32 = 1;
 pub const DONE: u8 = 0;
 /// First byte of the answer to what failed; a [`Failure`] follows.
 pub const FAILED: u8 = 1;
-
-macro_rules! asks {
-    ($($(#[$doc:meta])* $name:ident = $number:literal,)*) => {
-        /// What may be asked of a hand. Numbers are never used twice.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[repr(u8)]
-        pub enum Ask { $($(#[$doc])* $name = $number,)* }
-
-        impl Ask {
-            /// Every request.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
-
-            /// The name, for messages.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => stringify!($name),)* }
-            }
-
-            /// The request of that number.
-            #[must_use]
-            pub const fn from_number(number: u8) -> Option<Self> {
-                match number { $($number => Some(Self::$name),)* _ => None }
-            }
-        }
-    };
-}
-
-asks! {
-    /// The first frame, and only the first: [`Hello`] -> [`Status`].
-    Hello = 1,
-    /// [`Nothing`] -> [`Status`].
-    Status = 2,
-    /// [`Nothing`] -> [`PublicKey`].
-    OneTimeKey = 3,
-    /// [`Open`] -> [`Nothing`].
-    Open = 4,
-    /// [`File`] -> [`VaultId`].
-    UnlockVault = 5,
-    /// [`Record`] -> [`Nothing`].
-    OpenRecord = 6,
-    /// [`Take`] (and a descriptor, if it names no file) -> [`Nothing`].
-    Take = 7,
-    /// [`Paths`] -> [`Nothing`].
-    Forget = 8,
-    /// [`Nothing`] -> [`Versions`].
-    Held = 9,
-    /// [`Nothing`] -> [`Nothing`].
-    NewRun = 10,
-    /// [`Compare`] and the content's descriptor -> [`Compared`].
-    Compare = 11,
-    /// [`Write`] and the content's descriptor -> [`Stamp`].
-    Write = 12,
-    /// [`Run`] (and the content of standard input) -> [`Finished`].
-    Run = 13,
-    /// [`Bytes`] -> [`Bytes`].
-    Scrub = 14,
-    /// [`ReadAndSeal`] and the input's descriptor -> [`Entered`].
-    ReadAndSeal = 15,
-    /// [`ReadIntoRecord`] and the input's descriptor -> [`Entered`].
-    ReadIntoRecord = 16,
-    /// [`Open`] with one item, and the output's descriptor -> [`Nothing`].
-    Show = 17,
-    /// [`Record`] and the output's descriptor -> [`Nothing`].
-    ShowRecord = 18,
-    /// [`File`] -> [`VaultId`].
-    CreateMasterKey = 19,
-    /// [`Key`] -> [`NewKey`].
-    NewKey = 20,
-    /// [`Key`] -> [`PublicKey`].
-    LoadKey = 21,
-    /// [`Sign`] -> [`Bytes`].
-    Sign = 22,
-    /// [`Put`] -> [`Bytes`], the record.
-    Put = 23,
-    /// [`Generate`] -> [`Bytes`], the record.
-    Generate = 24,
-    /// [`Reseal`] -> [`SealedItems`].
-    Reseal = 25,
-    /// [`Labelled`] -> [`Bytes`].
-    Wrap = 26,
-    /// [`Labelled`] -> [`Bytes`].
-    Unwrap = 27,
-    /// [`Labelled`] -> [`Bytes`], 32 of them.
-    Mac = 28,
-    /// [`Write`] and the content's descriptor -> [`File`], the candidate.
-    Stage = 29,
-    /// [`Nothing`] -> [`Stamp`].
-    Commit = 30,
-    /// [`Nothing`] -> [`Nothing`].
-    Discard = 31,
-}
 
 /// Who started the hand, and so what it may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]

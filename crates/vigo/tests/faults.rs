@@ -186,3 +186,17 @@ fn a_name_that_is_taken_is_refused_with_the_way_out() {
     world.enroll_with("other", "web-1", &token).expect(0);
     world.vigo(&["run"]).expect(4);
 }
+
+#[test]
+fn a_machine_that_is_enrolled_anew_starts_without_what_it_held_before() {
+    let (world, canary) = served(FIRST);
+    world.publish().expect(0);
+    world.enroll("web-1").expect(0);
+    world.vigo(&["run"]).expect(0);
+    fs::remove_dir_all(world.path("agent/identity")).unwrap();
+    let token = world.token(&["--replace"]);
+    world.enroll_with("agent", "web-1", &token).expect(0);
+    fs::remove_file(world.root().join("token")).unwrap();
+    world.vigo(&["run"]).expect(0);
+    assert_eq!(world.target("token"), canary);
+}

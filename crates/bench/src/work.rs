@@ -1,9 +1,12 @@
 //! The works that are measured.
 
 use crate::measure::{Cost, median};
-use std::fmt::Write;
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// Resources in one configcrate.
+const PART: usize = 1000;
 
 /// The wanted content of file `number`: about 200 bytes, the same that the peers were measured with.
 pub fn content(number: usize) -> String {
@@ -17,7 +20,12 @@ pub fn content(number: usize) -> String {
 /// Measures every work and prints a table.
 pub fn run_all(me: &Path, bin: &Path) -> Result<(), String> {
     let place = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let bench = Bench { me: me.to_owned(), vigo: bin.join("vigo"), place: place.path().to_owned() };
+    let bench = Bench {
+        me: me.to_owned(),
+        vigo: bin.join("vigo"),
+        place: place.path().to_owned(),
+        put_aside: Cell::new(0),
+    };
     println!("| work | floor, CPU ms | vigo, CPU ms | ratio | vigo, wall ms | vigo, peak MB |");
     println!("| --- | --- | --- | --- | --- | --- |");
     let empty = bench.policy("empty", 0)?;
@@ -37,6 +45,7 @@ struct Bench {
     me: PathBuf,
     vigo: PathBuf,
     place: PathBuf,
+    put_aside: Cell<usize>,
 }
 
 impl Bench {
@@ -44,8 +53,11 @@ impl Bench {
         self.place.join("targets")
     }
 
+    /// Puts the targets aside. Removing them would cost the next run: ext4 passes over inodes that were freed within the last minute, one by one.
     fn clear(&self) {
-        remove(&self.targets());
+        let number = self.put_aside.get();
+        self.put_aside.set(number + 1);
+        let _not_there = std::fs::rename(self.targets(), self.place.join(format!("aside{number}")));
     }
 
     fn save(&self, name: &str, text: &str) -> Result<PathBuf, String> {
@@ -54,23 +66,31 @@ impl Bench {
         Ok(path)
     }
 
+    /// A folder of stacks with so many files, a thousand in a configcrate: one policy file may have 1 MiB.
     fn policy(&self, name: &str, count: usize) -> Result<PathBuf, String> {
-        let folder = self.targets();
-        let mut text = format!(
-            "configcrate: {name}\nresources:\n  - {{type: directory, target_path: \"{}\"}}\n",
-            folder.display()
-        );
-        for number in 0..count {
-            let body = content(number).replace('\n', "\n      ");
-            write!(
-                text,
-                "  - type: file\n    target_path: \"{}/f{number:05}.conf\"\n    mode: \"0644\"\n    content: |\n      {}\n",
-                folder.display(),
-                body.trim_end()
-            )
-            .map_err(|error| error.to_string())?;
+        let (targets, stacks) = (self.targets(), self.place.join(name));
+        let save = |path: &str, text: &str| {
+            std::fs::write(stacks.join(path), text).map_err(|error| error.to_string())
+        };
+        std::fs::create_dir_all(stacks.join("configcrates")).map_err(|error| error.to_string())?;
+        let parts = count.div_ceil(PART).max(1);
+        let names: Vec<String> = (0..parts).map(|part| format!("part{part}")).collect();
+        save("envoys.vgo", &format!("envoys: [{{match: \"*\", configcrates: [{}]}}]\n", names.join(", ")))?;
+        for (part, name) in names.iter().enumerate() {
+            let mut text = format!("configcrate: {name}\nresources:\n");
+            if part == 0 {
+                text.push_str(&format!("  - {{type: directory, target_path: \"{}\"}}\n", targets.display()));
+            }
+            for number in (part * PART..count).take(PART) {
+                text.push_str(&format!(
+                    "  - type: file\n    target_path: \"{}/f{number:05}.conf\"\n    mode: \"0644\"\n    content: |\n      {}\n",
+                    targets.display(),
+                    content(number).trim_end().replace('\n', "\n      ")
+                ));
+            }
+            save(&format!("configcrates/{name}.vgo"), &text)?;
         }
-        self.save(name, &text)
+        Ok(stacks)
     }
 
     fn template_policy(&self, count: usize) -> Result<PathBuf, String> {
@@ -119,26 +139,21 @@ impl Bench {
         Ok(())
     }
 
-    /// Every run gets a new folder, since removing and making the same files again costs the file system itself.
+    /// Every run gets a new folder.
     fn row_from_nothing(&self, title: &str, count: usize, policy: &Path) -> Result<(), String> {
         let vigo = median(3, || {
             self.clear();
             Ok(self.apply(policy))
         })?;
         let floor = median(3, || {
-            let folder = self.place.join("floor");
-            remove(&folder);
+            let folder = self.place.join(format!("floor{}", self.put_aside.get()));
+            self.put_aside.set(self.put_aside.get() + 1);
             std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
             Ok(self.floor("write", &folder, count))
         })?;
         print_row(title, floor, vigo);
         Ok(())
     }
-}
-
-/// Removes a folder, if it is there.
-fn remove(folder: &Path) {
-    let _not_there = std::fs::remove_dir_all(folder);
 }
 
 fn print_row(title: &str, floor: Cost, vigo: Cost) {

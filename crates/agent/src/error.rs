@@ -57,7 +57,7 @@ pub enum AgentError {
     #[error("{0}")]
     Operator(String),
     /// The policy has mistakes, which were printed.
-    #[error("cannot apply: the policy has {0} mistakes")]
+    #[error("cannot apply: mistakes in the policy: {0}")]
     Policy(usize),
     /// What is stored in the state folder cannot be read.
     #[error("cannot read `{path}`: {why}")]

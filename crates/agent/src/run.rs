@@ -102,6 +102,12 @@ pub fn through(
         away: offline,
     };
     let assignment = held.assignment.assignment();
+    if assignment.unmatched {
+        tracing::warn!("no match block fits `{}`: nothing is to be done", assignment.name);
+    }
+    if held.bundle.observe {
+        tracing::warn!("the match block says `mode: observe`: what would change is said and not done");
+    }
     let wanted = Wanted {
         bundle: &held.bundle,
         parameters: &assignment.parameters,

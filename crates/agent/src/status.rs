@@ -175,10 +175,10 @@ fn write_text(out: &mut String, status: &Status) -> std::fmt::Result {
         None => writeln!(out, "last run     none")?,
     }
     if status.waiting_reports > 0 {
-        writeln!(out, "waiting      {} reports for the server", status.waiting_reports)?;
+        writeln!(out, "waiting      reports for the server: {}", status.waiting_reports)?;
     }
     if status.owed_notifications > 0 {
-        writeln!(out, "owed         {} notifications", status.owed_notifications)?;
+        writeln!(out, "owed         notifications: {}", status.owed_notifications)?;
     }
     writeln!(out, "state        {}", status.state_dir)
 }

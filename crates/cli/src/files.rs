@@ -30,8 +30,13 @@ pub fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, CliError> {
 /// # Errors
 /// When it cannot be read, others may read it, or it is no token.
 pub fn read_token(path: &Path) -> Result<String, CliError> {
-    let metadata =
-        path.metadata().map_err(|source| CliError::File { doing: "read", path: path.into(), source })?;
+    let metadata = path.metadata().map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => CliError::usage(
+            format!("cannot read the token file `{}`: there is none", path.display()),
+            "`admin.token` stands in the server's data folder while the server runs; is it running?",
+        ),
+        _ => CliError::File { doing: "read", path: path.into(), source },
+    })?;
     let mode = metadata.permissions().mode() & 0o7777;
     // A pipe or a descriptor has no mode that says anything.
     if metadata.is_file() && mode & 0o077 != 0 {

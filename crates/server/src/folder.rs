@@ -103,7 +103,9 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), ServerError
         rustix::fs::fchmod(&file, Mode::from_bits_truncate(mode))?;
         file.write_all(content)?;
         file.sync_all()?;
-        std::fs::rename(&candidate, path)
+        std::fs::rename(&candidate, path)?;
+        // The rename itself lasts over a loss of power only when the folder is on disk (fsync(2)).
+        File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
     };
     write().map_err(failed)
 }

@@ -200,3 +200,56 @@ fn a_machine_that_is_enrolled_anew_starts_without_what_it_held_before() {
     world.vigo(&["run"]).expect(0);
     assert_eq!(world.target("token"), canary);
 }
+
+#[test]
+fn of_all_processes_of_an_agent_exactly_one_is_named_vigo() {
+    let (world, canary) = served(FIRST);
+    world.publish().expect(0);
+    world.enroll("web-1").expect(0);
+    let mut command = world.vigo_command(&["daemon", "--interval", "1s"]);
+    let mut daemon = Killed(command.stdout(std::process::Stdio::null()).spawn().unwrap());
+    let mut seen = std::collections::BTreeSet::new();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    // The worker lives as long as a run, the hand as long as it holds values: look until all three were there.
+    let token = world.root().join("token");
+    while seen.len() < 3 || !token.exists() {
+        assert!(std::time::Instant::now() < deadline, "seen so far: {seen:?}");
+        let mut names: Vec<String> = vigo_testkit::memory::processes_below(daemon.0.id())
+            .unwrap()
+            .into_iter()
+            .chain([daemon.0.id()])
+            .filter_map(|process| fs::read_to_string(format!("/proc/{process}/comm")).ok())
+            .map(|name| name.trim().to_owned())
+            .collect();
+        names.sort();
+        // Between clone and its first instruction a child still has the name of who made it.
+        let settled = names.iter().all(|name| ["vigo", "vigo-net", "vigo-hand"].contains(&name.as_str()));
+        if settled && names.iter().filter(|name| *name == "vigo").count() == 1 {
+            seen.extend(names);
+        }
+    }
+    assert_eq!(world.target("token"), canary);
+    // What belongs to it ends with it, however it ends.
+    let below = vigo_testkit::memory::processes_below(daemon.0.id()).unwrap();
+    daemon.0.kill().unwrap();
+    daemon.0.wait().unwrap();
+    let gone = |process: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        stat.is_empty() || stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
+    };
+    while !below.iter().all(gone) {
+        assert!(std::time::Instant::now() < deadline, "a child outlived the killed agent: {below:?}");
+        std::thread::yield_now();
+    }
+}
+
+/// A process that does not outlive the test, however that ends.
+#[allow(clippy::disallowed_types, reason = "test code")]
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _gone_already = self.0.kill();
+        let _reaped_already = self.0.wait();
+    }
+}

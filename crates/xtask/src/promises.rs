@@ -46,7 +46,8 @@ fn look_at_row(row: &str, sources: &str) -> Vec<String> {
     if tests.starts_with(NONE_YET) {
         return Vec::new();
     }
-    let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+    let is_test = |word: &&str| word.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+    let names: Vec<&str> = tests.split('`').skip(1).step_by(2).filter(is_test).collect();
     if names.is_empty() {
         return vec![format!("`{clause}` names no test; write one, or `{NONE_YET}` and what is missing")];
     }

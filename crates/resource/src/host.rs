@@ -172,8 +172,6 @@ pub enum Comparison {
     Missing,
     /// It has that content.
     Same,
-    /// It could not be read against the secret, but it is what was put there last: why.
-    Unverified(String),
     /// It has other content.
     Different {
         /// What differs, as far as it may be shown and was asked for.

@@ -10,7 +10,7 @@ use vigo_base::{AbsolutePath, Mode, Pieces};
 use vigo_resource::{
     Applied, AttributeInfo, AttributeProblem, Attributes, Change, Comparison, Context, DiffLine, Entry,
     EntryKind, Example, Failure, Host, Kind, Outcome, Ownership, Placement, Plan, Provides, Resource,
-    SecretRule, TypeInfo, Unchanged, Validation,
+    SecretRule, TypeInfo, Validation,
 };
 
 static INFO: TypeInfo = TypeInfo {
@@ -226,10 +226,7 @@ impl File {
         lines.extend(mode.map(|mode| format!("mode {} -> {mode}", entry.mode)));
         let steps = match self.compare(host, context)? {
             Comparison::Same if lines.is_empty() => return Ok(Plan::unchanged()),
-            Comparison::Unverified(reason) if lines.is_empty() => {
-                return Ok(Plan::Unchanged(Unchanged::Unverified(reason)));
-            }
-            Comparison::Same | Comparison::Unverified(_) => Steps::Adjust { ownership: difference, mode },
+            Comparison::Same => Steps::Adjust { ownership: difference, mode },
             Comparison::Missing => return self.plan_creation(host, context),
             Comparison::Different { diff } => {
                 let steps = self.replacement(host, context, entry, wanted_mode, ownership)?;

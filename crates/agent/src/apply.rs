@@ -128,7 +128,7 @@ fn known_secrets(hands: &Hands, source: &LocalSource) -> Result<Option<BTreeSet<
     let cannot = |failure: Failure| AgentError::Run(format!("{}; {}", failure.reason, failure.help));
     let mut hand = hands.get().map_err(cannot)?;
     let hand: &mut Hand = &mut hand;
-    let vault = Vault::open(folder, hand).map_err(|error| AgentError::Operator(crate::chain(&error)))?;
+    let vault = Vault::open(folder, hand).map_err(|error| AgentError::Operator(vigo_base::chain(&error)))?;
     Ok(Some(vault.list("").into_iter().map(|secret| secret.path).collect()))
 }
 

@@ -64,7 +64,7 @@ pub fn converge(
 }
 
 fn engine_error(error: EngineError) -> AgentError {
-    let text = crate::chain(&error);
+    let text = vigo_base::chain(&error);
     match error.blame() {
         Blame::Operator => AgentError::Operator(text),
         _ => AgentError::Run(text),

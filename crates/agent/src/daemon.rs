@@ -41,7 +41,7 @@ pub fn daemon(machine: &Machine, arguments: &DaemonArguments) -> Result<Exit, Ag
             Err(error) if error.blame() == Blame::Permission => return Err(error),
             Err(error) => {
                 failures += 1;
-                tracing::error!("the run failed: {}", crate::chain(&error));
+                tracing::error!("the run failed: {}", vigo_base::chain(&error));
             }
         }
         std::thread::sleep(jittered(pause(interval, failures)));

@@ -42,7 +42,7 @@ use settings::Settings;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::rc::Rc;
-use vigo_base::Exit;
+use vigo_base::{Exit, chain};
 use vigo_sys::harden::Hardened;
 use vigo_sys::spawn::Spawner;
 
@@ -111,20 +111,4 @@ fn enrolled(outcome: &enroll::Outcome, json: bool) -> Result<Exit, AgentError> {
         output::print(&format!("enrolled as {name} ({id}) with {server}\nnext: vigo run\n"))?;
     }
     Ok(Exit::Success)
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let said = next.to_string();
-        // A transparent error says what its cause says.
-        if !text.ends_with(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = next.source();
-    }
-    text
 }

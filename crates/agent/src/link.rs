@@ -55,7 +55,7 @@ impl Link {
             link.transport_key = link.make_transport_key().ok();
         }
         let says = link.configure(enrolment);
-        (link, says.inspect_err(|error| tracing::warn!("{}", crate::chain(error))).ok())
+        (link, says.inspect_err(|error| tracing::warn!("{}", vigo_base::chain(error))).ok())
     }
 
     /// Tells the worker where the server is and who the worker is to networks.

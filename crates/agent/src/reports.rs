@@ -89,7 +89,7 @@ pub fn flush(folder: &Folder, link: &mut Link, enrolment: &Enrolment) -> Result<
             match link.ask(enrolment, Ask::Report(report)) {
                 Ok(_) => {}
                 Err(error) if error.blame() == Blame::Peer => {
-                    tracing::warn!("the report waits for the server: {}", crate::chain(&error));
+                    tracing::warn!("the report waits for the server: {}", vigo_base::chain(&error));
                     return Ok(waiting.len() - sent);
                 }
                 Err(error) => tracing::warn!(%error, "the server does not take a report: it is dropped"),

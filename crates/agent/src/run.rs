@@ -139,7 +139,7 @@ pub fn through(
 fn held_or(held: Option<Held>, error: AgentError) -> Result<Held, AgentError> {
     let Some(held) = held else { return Err(error) };
     let age = seconds_now().saturating_sub(held.accepted_at);
-    let cause = crate::chain(&error);
+    let cause = vigo_base::chain(&error);
     match error {
         AgentError::Assignment(_) => tracing::error!("{cause}; applying what is held, accepted {age} s ago"),
         _ => tracing::warn!("the server is away ({cause}); applying what is held, accepted {age} s ago"),
@@ -234,7 +234,7 @@ fn take(
     match keep_time(machine, enrolment, link, server_time) {
         // What was taken is taken: the old certificate is good for some days yet.
         Err(error) if error.blame() == Blame::Peer => {
-            tracing::warn!("the transport certificate is not renewed yet: {}", crate::chain(&error));
+            tracing::warn!("the transport certificate is not renewed yet: {}", vigo_base::chain(&error));
         }
         kept => kept?,
     }

@@ -151,7 +151,7 @@ impl ServerSecrets<'_> {
                 Err(Failure::blocked(format!("the server refuses all secrets ({code}): {message}")))
             }
             Err(error) if error.blame() == Blame::Peer => {
-                tracing::warn!("secrets cannot be fetched: {}", crate::chain(&error));
+                tracing::warn!("secrets cannot be fetched: {}", vigo_base::chain(&error));
                 self.away = true;
                 Err(away())
             }
@@ -306,7 +306,7 @@ impl LocalSecrets {
 }
 
 fn vault_failure(error: &VaultError) -> Failure {
-    Failure::blocked(crate::chain(error))
+    Failure::blocked(vigo_base::chain(error))
 }
 
 /// `VIGO_SECRET_` and the path, with `/` as `__` and `-` and `.` as `_`.

@@ -52,9 +52,7 @@ fn parse<'de, T: Deserialize<'de>>(folder: &Folder, name: &str, bytes: &'de [u8]
 }
 
 fn failure(error: &FolderError) -> Failure {
-    use std::error::Error;
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    Failure::failed(format!("{error}{cause}"))
+    Failure::failed(vigo_base::chain(error))
 }
 
 fn encode(value: &impl Serialize) -> Result<Vec<u8>, Failure> {

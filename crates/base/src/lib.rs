@@ -3,6 +3,7 @@
 //! Layer 0: no I/O, no clock, no unsafe. A type is here when two crates that do not know each other must agree on it.
 #![forbid(unsafe_code)]
 
+mod chain;
 mod digest;
 mod exit;
 mod hex;
@@ -17,6 +18,7 @@ mod secret_path;
 mod span;
 mod value;
 
+pub use chain::chain;
 pub use digest::Digest;
 pub use exit::{Blame, Exit};
 pub use hex::{decode as decode_hex, encode as encode_hex};

@@ -78,9 +78,7 @@ impl Hands {
 
 /// What an error of the hand means for the resource that needed it.
 fn failure(error: &HandError) -> Failure {
-    use std::error::Error;
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    let text = format!("{error}{cause}");
+    let text = vigo_base::chain(error);
     match (error.code(), error.blame()) {
         (
             Some(

@@ -2,7 +2,6 @@
 
 use crate::commands::Resolved;
 use crate::folder::FolderError;
-use std::error::Error;
 use vigo_base::AbsolutePath;
 use vigo_hand::target::{self, Durability, TargetError};
 use vigo_resource::{
@@ -60,8 +59,7 @@ pub fn target_failure(error: &TargetError) -> Failure {
 
 /// What an error of the state folder means for a report.
 pub fn folder_failure(error: &FolderError) -> Failure {
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    Failure::failed(format!("{error}{cause}"))
+    Failure::failed(vigo_base::chain(error))
 }
 
 /// A command that gets a secret.

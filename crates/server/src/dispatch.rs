@@ -117,7 +117,7 @@ pub async fn blocking(
     let (server, member) = (Arc::clone(server), Arc::clone(member));
     let done = tokio::task::spawn_blocking(move || {
         work(&server, &member).unwrap_or_else(|error| {
-            tracing::error!(envoy = %member.id(), error = crate::error::chain(&error), "cannot answer an envoy");
+            tracing::error!(envoy = %member.id(), error = vigo_base::chain(&error), "cannot answer an envoy");
             refused("busy", "the server cannot answer now; its log says why")
         })
     });

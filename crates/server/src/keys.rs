@@ -3,12 +3,12 @@
 //! Calls go to the hand one at a time and block. Nothing here ever holds a value of a secret.
 
 use crate::ca::AnchorKey;
-use crate::error::chain;
 use crate::folder::Folder;
 use crate::{ServerError, clock};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use vigo_base::chain;
 use vigo_base::{Digest, Sealed, SecretPath, SecretVersion, encode_hex, limits};
 use vigo_hand::{
     Binding, Hand, HandError, HandStatus, KeyPurpose, MacLabel, SealedItem, StartOptions, VaultRecord,

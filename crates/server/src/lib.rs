@@ -69,7 +69,7 @@ pub fn main() -> ExitCode {
     match start(arguments, &hardened.warnings) {
         Ok(()) => code(Exit::Success),
         Err(error) => {
-            let _nowhere_to_write = writeln!(std::io::stderr(), "vigosrv: {}", error::chain(&error));
+            let _nowhere_to_write = writeln!(std::io::stderr(), "vigosrv: {}", vigo_base::chain(&error));
             code(error.blame().exit())
         }
     }

@@ -3,11 +3,11 @@
 //! Codes are part of the interface and never renumbered or renamed. Causes that a stranger must not see go to the log instead.
 
 use crate::ServerError;
-use crate::error::chain;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use vigo_base::Blame;
+use vigo_base::chain;
 use vigo_hand::{FailureCode, HandError};
 use vigo_store::StoreError;
 

@@ -114,7 +114,7 @@ async fn enrol(relay: Relay, asked: Request<Bytes>) -> Result<Response<Bytes>, S
     match answer {
         Ok(Ok(data)) => Ok(Response::new(Bytes { data })),
         Ok(Err(error)) => {
-            tracing::error!(error = crate::error::chain(&error), "cannot enrol");
+            tracing::error!(error = vigo_base::chain(&error), "cannot enrol");
             Err(Status::unavailable("the server cannot enrol now; its log says why"))
         }
         Err(_) => Err(Status::internal("the server hit a fault of its own; its log says which")),
@@ -153,7 +153,7 @@ async fn member(server: &Arc<Server>, id: EnvoyId) -> Result<Arc<Member>, Status
         Ok(Ok(Some(member))) => Ok(member),
         Ok(Ok(None)) => Err(Status::permission_denied("the server does not know this envoy: enrol it again")),
         Ok(Err(error)) => {
-            tracing::error!(envoy = %id, error = crate::error::chain(&error), "cannot read an envoy");
+            tracing::error!(envoy = %id, error = vigo_base::chain(&error), "cannot read an envoy");
             Err(Status::unavailable("the server cannot answer now; its log says why"))
         }
         Err(_) => Err(Status::internal("the server hit a fault of its own; its log says which")),

@@ -1,7 +1,6 @@
 //! From settings to a server that serves, told in order, and its orderly end.
 
 use crate::ca::{self, ServerNames};
-use crate::error::chain;
 use crate::folder::{self, Folder};
 use crate::keys::Keys;
 use crate::protection::Protection;
@@ -16,6 +15,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use vigo_base::chain;
 use vigo_hand::{Role, StartOptions};
 use vigo_store::{SqliteStore, Store};
 use vigo_sys::spawn::Spawner;

@@ -2,7 +2,6 @@
 
 use crate::auth::Tokens;
 use crate::bundles::Bundles;
-use crate::error::chain;
 use crate::fleet::Fleet;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
@@ -16,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::sync::Semaphore;
 use vigo_base::EnvoyId;
+use vigo_base::chain;
 use vigo_store::{NewAudit, Store};
 use vigo_wire::node::Node;
 

@@ -95,17 +95,10 @@ pub fn collect(source: &Source, given: &Given) -> Collected {
                 let names = collector.known.iter().map(|known| known.name.to_owned());
                 groups.push((collector.group.to_owned(), Node::map(names.zip(values))));
             }
-            Err(error) => failures.push((collector.group, with_cause(&error))),
+            Err(error) => failures.push((collector.group, vigo_base::chain(&error))),
         }
     }
     Collected { traits: Node::map(groups), failures }
-}
-
-fn with_cause(error: &TraitError) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }
 
 /// Every built-in trait as `group.name` with its class; what is below one of them (an interface, say) is not listed.

@@ -86,9 +86,13 @@ fn report() {
     say(&format!("environment: {}", variables.join(" ")));
     say(&format!("arguments: {}", std::env::args().collect::<Vec<_>>().join(" ")));
     say(&format!("open: {}", open_descriptors()));
-    let own = rustix::process::getpgrp() == rustix::process::getpid();
+    // SAFETY: getpgrp(2) takes nothing and cannot fail; 0 is a group that began outside this pid namespace.
+    let own = unsafe { libc::getpgrp() } == rustix::process::getpid().as_raw_nonzero().get();
     say(&format!("own group: {own}"));
-    let session = rustix::process::getsid(None).unwrap() == rustix::process::getpid();
+    // By the C function: it answers 0 for a session that began outside this pid namespace, which rustix has no value
+    // for.
+    // SAFETY: getsid(2) of the caller itself takes no pointer and cannot fail.
+    let session = unsafe { libc::getsid(0) } == rustix::process::getpid().as_raw_nonzero().get();
     say(&format!("own session: {session}"));
 }
 

@@ -1,7 +1,6 @@
 //! The bytes of every message, as they were when it was released: numbers are never used twice and encodings never change.
 //!
-//! `UPDATE=1` writes new files; a changed one is a broken promise unless nothing was released with it. The messages of the hand are left to
-//! `hand`: both ends of that pipe are one binary.
+//! `UPDATE=1` writes new files; a changed one is a broken promise unless nothing was released with it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -92,7 +91,7 @@ fn fields_in(mut bytes: &[u8]) -> BTreeSet<u64> {
 fn declared_messages() -> BTreeMap<String, BTreeSet<u64>> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut messages = BTreeMap::new();
-    for file in ["assignment.rs", "bundle.rs", "inner.rs", "node.rs", "outer.rs"] {
+    for file in ["assignment.rs", "bundle.rs", "hand.rs", "inner.rs", "node.rs", "outer.rs"] {
         read_messages(&source.join(file), file.trim_end_matches(".rs"), &mut messages);
     }
     for folder in ["enrol", "worker"] {

@@ -21,7 +21,8 @@ pub struct Sample {
     pub is_stable: bool,
 }
 
-fn sample<M: Message + Default + PartialEq>(name: &'static str, message: &M) -> Sample {
+/// That message as a sample.
+pub fn sample<M: Message + Default + PartialEq>(name: &'static str, message: &M) -> Sample {
     let bytes = message.encode_to_vec();
     let is_stable = M::decode(bytes.as_slice()).is_ok_and(|decoded| decoded == *message);
     Sample { name, bytes, is_stable }
@@ -29,7 +30,7 @@ fn sample<M: Message + Default + PartialEq>(name: &'static str, message: &M) -> 
 
 /// Every message.
 pub fn all() -> Vec<Sample> {
-    [nodes(), bundles(), assignments(), questions(), answers(), enrolment(), pipes()]
+    [nodes(), bundles(), assignments(), questions(), answers(), enrolment(), pipes(), crate::hand::all()]
         .into_iter()
         .flatten()
         .collect()

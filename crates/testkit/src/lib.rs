@@ -1,4 +1,4 @@
-//! For tests only: a machine in memory, case files, and the suite that every resource type gets without asking.
+//! For tests only: a machine in memory, case files, the suite that every resource type gets without asking, and the scanner that looks for canaries.
 //!
 //! It leaves the cases to the crates that own the types, and real machines to whoever implements [`case::Machine`] for one.
 #![forbid(unsafe_code)]
@@ -6,4 +6,5 @@
 pub mod case;
 pub mod fake;
 pub mod memory;
+pub mod scan;
 pub mod suite;

@@ -107,32 +107,73 @@ pub fn scan(pid: u32, canary: &Canary) -> io::Result<Vec<Hit>> {
 /// # Errors
 /// If the process is gone or may not be looked at.
 pub fn look(pid: u32, canary: &Canary) -> io::Result<Scan> {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
-    let memory = File::open(format!("/proc/{pid}/mem"))?;
     let mut scan = Scan::default();
-    let mut block = vec![0_u8; BLOCK];
-    for line in maps.lines() {
-        let Some((from, to)) = bounds(line) else { continue };
-        let read = look_at(&memory, (from, to), line, canary, &mut block, &mut scan.hits);
-        if read == 0 {
-            scan.unreadable.push(line.to_owned());
+    let mut seen = (String::new(), 0);
+    scan.read = each_block(pid, 4 * SHORTEST, |mapping, offset, block| match block {
+        None => scan.unreadable.push(mapping.to_owned()),
+        Some(block) => {
+            if seen.0 != mapping {
+                seen = (mapping.to_owned(), 0);
+            }
+            hits_in(block, (mapping, offset), canary, &mut seen.1, &mut scan.hits);
         }
-        scan.read += read;
-    }
-    block.fill(0);
+    })?;
     Ok(scan)
 }
 
-/// Reads one mapping block by block; consecutive blocks overlap, so that nothing hides on a border.
-fn look_at(
+/// The hits in a block that do not end in what was seen already.
+fn hits_in(
+    block: &[u8],
+    (mapping, offset): (&str, u64),
+    canary: &Canary,
+    seen_to: &mut u64,
+    hits: &mut Vec<Hit>,
+) {
+    for (first, length) in runs(block, canary) {
+        let (start, end) = (offset + first as u64, offset + (first + length) as u64);
+        if end > *seen_to {
+            hits.push(Hit { mapping: mapping.to_owned(), offset: start, length });
+            *seen_to = end;
+        }
+    }
+}
+
+/// Hands over all memory of a process that can be read: the line of /proc/PID/maps, the place in that mapping, the bytes. Consecutive blocks share
+/// `overlap` bytes, so that nothing hides on a border. A mapping of which not a page could be read comes once, without bytes. Says how much was read.
+///
+/// # Errors
+/// If the process is gone or may not be looked at.
+pub fn each_block(
+    pid: u32,
+    overlap: usize,
+    mut seen: impl FnMut(&str, u64, Option<&[u8]>),
+) -> io::Result<u64> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
+    let memory = File::open(format!("/proc/{pid}/mem"))?;
+    let mut block = vec![0_u8; BLOCK];
+    let mut total = 0;
+    for line in maps.lines() {
+        let Some(range) = bounds(line) else { continue };
+        let read = blocks_of(&memory, range, overlap, &mut block, &mut |offset, bytes| {
+            seen(line, offset, Some(bytes));
+        });
+        if read == 0 {
+            seen(line, 0, None);
+        }
+        total += read;
+    }
+    Ok(total)
+}
+
+/// Reads one mapping block by block.
+fn blocks_of(
     memory: &impl FileExt,
     (from, to): (u64, u64),
-    line: &str,
-    canary: &Canary,
+    overlap: usize,
     block: &mut [u8],
-    hits: &mut Vec<Hit>,
+    seen: &mut dyn FnMut(u64, &[u8]),
 ) -> u64 {
-    let (mut at, mut total, mut seen_to) = (from, 0_u64, from);
+    let (mut at, mut total) = (from, 0_u64);
     while at < to {
         let wanted = usize::try_from(to - at).unwrap_or(BLOCK).min(BLOCK);
         let Some(part) = block.get_mut(..wanted) else { break };
@@ -142,18 +183,11 @@ fn look_at(
             continue;
         };
         let Some(part) = part.get_mut(..count) else { break };
-        for (first, length) in runs(part, canary) {
-            let (start, end) = (at + first as u64, at + (first + length) as u64);
-            if end > seen_to {
-                hits.push(Hit { mapping: line.to_owned(), offset: start - from, length });
-                seen_to = end;
-            }
-        }
+        seen(at - from, part);
         part.fill(0);
         total += count as u64;
-        // The overlap holds a fragment just too short to count on either side.
-        let overlap = if at + (count as u64) < to && count > 2 * PAGE { 4 * SHORTEST } else { 0 };
-        at += (count - overlap) as u64;
+        let shared = if at + (count as u64) < to && count > 2 * PAGE { overlap } else { 0 };
+        at += (count - shared) as u64;
     }
     total
 }
@@ -318,9 +352,12 @@ mod tests {
         for shift in [1, 8, 15, 17, 40, 63] {
             let mut memory = Bytes(vec![0; 2 * BLOCK]);
             memory.0[BLOCK - shift..][..VALUE.len()].copy_from_slice(VALUE);
-            let (mut block, mut hits) = (vec![0_u8; BLOCK], Vec::new());
-            let read =
-                look_at(&memory, (0, 2 * BLOCK as u64), "", &Canary::new(VALUE), &mut block, &mut hits);
+            let (mut block, mut hits, mut seen) = (vec![0_u8; BLOCK], Vec::new(), 0);
+            let canary = Canary::new(VALUE);
+            let range = (0, 2 * BLOCK as u64);
+            let read = blocks_of(&memory, range, 4 * SHORTEST, &mut block, &mut |offset, bytes| {
+                hits_in(bytes, ("", offset), &canary, &mut seen, &mut hits);
+            });
             assert!(read >= 2 * BLOCK as u64);
             assert!(!hits.is_empty() && hits.iter().all(|hit| hit.length >= 16), "{shift} {hits:?}");
         }

@@ -23,6 +23,12 @@ impl ProtectionLevel {
             Self::Secure => "secure",
         }
     }
+
+    /// The level of that word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Insecure, Self::Weak, Self::Secure].into_iter().find(|level| level.as_str() == word)
+    }
 }
 
 impl fmt::Display for ProtectionLevel {
@@ -57,6 +63,19 @@ impl SwapClass {
             Self::EncryptedPersistent => "encrypted-persistent",
             Self::Plain => "plain",
         }
+    }
+
+    /// The class of that word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        let all = [Self::None, Self::Zram, Self::EncryptedEphemeral, Self::EncryptedPersistent, Self::Plain];
+        all.into_iter().find(|class| class.as_str() == word)
+    }
+
+    /// True if what is swapped out is not to be read from a disk without a key.
+    #[must_use]
+    pub const fn is_closed(self) -> bool {
+        !matches!(self, Self::Plain)
     }
 }
 

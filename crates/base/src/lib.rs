@@ -15,6 +15,7 @@ mod nearest;
 mod path;
 mod sealed;
 mod secret_path;
+mod secret_scope;
 mod span;
 mod value;
 
@@ -29,5 +30,6 @@ pub use nearest::nearest;
 pub use path::{AbsolutePath, PathError};
 pub use sealed::Sealed;
 pub use secret_path::{SecretPath, SecretPathError, SecretVersion};
+pub use secret_scope::{SecretScope, SecretScopeError};
 pub use span::{Position, Span};
 pub use value::{Filter, Piece, Pieces, Slot, Value};

@@ -1,5 +1,6 @@
 //! What every kind of store does. One conformance suite (`tests/conformance.rs`) is written against this trait.
 
+use crate::api_token::ApiToken;
 use crate::audit::{AuditHead, AuditRecord, AuditVerdict, NewAudit};
 use crate::deployment::{Deployment, ServerKey};
 use crate::envoy::{Entitled, Envoy, EnvoyState, Sighting, StoredAssignment, StoredTraits};
@@ -8,6 +9,8 @@ use crate::page::{Listing, Page};
 use crate::publish::{NewPublish, Publish};
 use crate::run::{NewRun, Run};
 use crate::secret::{NewSecret, Secret, SecretChange, SecretHistory, SecretRecord};
+use crate::secret_policy::SecretPolicies;
+use crate::secret_use::{SecretUse, SeenExposure};
 use crate::token::{Enrolled, Enrolment, Token, TokenId};
 use vigo_base::{Digest, EnvoyId, SecretPath, SecretVersion};
 use vigo_wire::inner::Report;
@@ -121,8 +124,37 @@ pub trait Store: Send + Sync {
     fn last_secret_change(&self) -> Result<u64>;
     /// Changes after `since`, in order.
     fn secret_changes(&self, since: u64, limit: usize) -> Result<Vec<SecretChange>>;
-    /// An envoy with its assignments and the current records of `paths`, as they are in one moment; `None` if there is no such envoy.
+    /// An envoy with its assignments, the current records of `paths` and the policies of secrets, as they are in one moment; `None` if there is no such envoy.
     fn entitled(&self, envoy: &EnvoyId, paths: &[SecretPath]) -> Result<Option<Entitled>>;
+
+    /// The policies of secrets.
+    fn secret_policies(&self) -> Result<SecretPolicies>;
+    /// Replaces the policies of secrets; their revision must be the next one. Every secret that a policy covers which came, went or changed is changed by it, too:
+    /// see [`Store::secret_changes`].
+    fn set_secret_policies(&self, next: &SecretPolicies, audit: &[NewAudit]) -> Result<()>;
+    /// Notes who got secrets, in one transaction.
+    fn record_secret_uses(&self, uses: &[SecretUse]) -> Result<()>;
+    /// Who ever got a secret, the last first; the first ten thousand.
+    fn secret_uses(&self, path: &SecretPath) -> Result<Vec<SecretUse>>;
+    /// Which secrets somebody ever got, by path; the first ten thousand.
+    fn secret_uses_of(&self, actor: &str) -> Result<Vec<SecretUse>>;
+    /// Notes where secrets can be seen, in one transaction; envoys that are gone are passed over.
+    fn record_exposures(&self, seen: &[SeenExposure]) -> Result<()>;
+    /// Where an envoy said that secrets can be seen; the first ten thousand.
+    fn exposures(&self, envoy: &EnvoyId) -> Result<Vec<SeenExposure>>;
+
+    // --- API tokens
+
+    /// Stores a token.
+    fn add_api_token(&self, token: &ApiToken, audit: &[NewAudit]) -> Result<()>;
+    /// A token by its id, an expired one too.
+    fn api_token(&self, id: &TokenId) -> Result<Option<ApiToken>>;
+    /// All tokens, by id.
+    fn api_tokens(&self, page: Page<'_>) -> Result<Listing<ApiToken>>;
+    /// Removes a token.
+    fn remove_api_token(&self, id: &TokenId, audit: &[NewAudit]) -> Result<()>;
+    /// Removes tokens that expired before `before`; gives how many.
+    fn prune_api_tokens(&self, before: u64) -> Result<u64>;
 
     // --- runs
 

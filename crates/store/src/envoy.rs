@@ -2,6 +2,7 @@
 
 use crate::run::Summary;
 use crate::secret::SecretRecord;
+use crate::secret_policy::SecretPolicies;
 use std::collections::BTreeMap;
 use vigo_base::{Digest, EnvoyId, EnvoyName};
 
@@ -171,4 +172,6 @@ pub struct Entitled {
     pub assignments: Vec<StoredAssignment>,
     /// One per path asked for, in that order; `None` where there is no such secret.
     pub records: Vec<Option<SecretRecord>>,
+    /// The policies of secrets.
+    pub policies: SecretPolicies,
 }

@@ -78,6 +78,22 @@ pub enum StoreError {
         /// The limit.
         limit: usize,
     },
+    /// More than there may be.
+    #[error("cannot store more than {limit} {what}")]
+    TooMany {
+        /// What.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// Somebody else changed the policies of secrets in between.
+    #[error("cannot store revision {given} of the policies of secrets: the next one is {next}")]
+    PolicyRevision {
+        /// What was given.
+        given: u64,
+        /// What would fit.
+        next: u64,
+    },
     /// There is no such thing.
     #[error("cannot find the {what} `{name}`")]
     NotFound {
@@ -175,6 +191,8 @@ impl StoreError {
             | Self::NotEmpty
             | Self::StaleBase { .. }
             | Self::TooLarge { .. }
+            | Self::TooMany { .. }
+            | Self::PolicyRevision { .. }
             | Self::SecretVersion { .. }
             | Self::NotRevoked { .. } => Blame::Operator,
             Self::TokenUnknown

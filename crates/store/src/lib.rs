@@ -5,6 +5,7 @@
 //! a token's uses, a name's one living id, the order of versions and generations.
 #![forbid(unsafe_code)]
 
+mod api_token;
 mod audit;
 mod contract;
 mod deployment;
@@ -14,9 +15,12 @@ mod page;
 mod publish;
 mod run;
 mod secret;
+mod secret_policy;
+mod secret_use;
 mod sqlite;
 mod token;
 
+pub use api_token::ApiToken;
 pub use audit::{AUDIT_FIELD, AuditHead, AuditRecord, AuditVerdict, NewAudit};
 pub use contract::Store;
 pub use deployment::{Deployment, ServerKey};
@@ -28,5 +32,7 @@ pub use page::{Listing, PAGE_MAX, Page};
 pub use publish::{Git, NewBundle, NewPublish, Publish};
 pub use run::{NewRun, RUNS_KEPT, Run, Summary};
 pub use secret::{NewSecret, Secret, SecretChange, SecretHistory, SecretRecord, VersionState};
+pub use secret_policy::{POLICIES_MOST, SecretPolicies, SecretPolicy};
+pub use secret_use::{SecretUse, SeenExposure};
 pub use sqlite::SqliteStore;
 pub use token::{Enrolled, Enrolment, Token, TokenId, Uses};

@@ -30,6 +30,8 @@ pub struct Secret {
     pub updated_at: u64,
     /// By whom.
     pub updated_by: String,
+    /// When anybody last got a value of it; `None` for never. What the last seconds before a crash brought may be lost here, not in the audit log.
+    pub used_at: Option<u64>,
 }
 
 /// The sealed bytes of one version.

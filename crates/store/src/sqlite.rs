@@ -3,6 +3,7 @@
 //! `synchronous=FULL`: what a call acknowledges survives a power cut (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
 //! One process has it open, which a lock file sees to.
 
+mod api_tokens;
 mod audit;
 mod deployment;
 mod enrolment;
@@ -11,6 +12,8 @@ mod open;
 mod publishes;
 mod rows;
 mod runs;
+mod secret_policies;
+mod secret_uses;
 mod secrets;
 mod store;
 mod tokens;

@@ -10,8 +10,17 @@ use rusqlite::{Row, Transaction, params};
 /// A wrapped key or a certificate.
 const KEY_BYTES: usize = 64 << 10;
 /// Tables that are filled only by a founded deployment.
-const TABLES: [&str; 7] =
-    ["deployment", "server_keys", "publishes", "tokens", "envoy_ids", "secret_versions", "audit"];
+const TABLES: [&str; 9] = [
+    "deployment",
+    "server_keys",
+    "publishes",
+    "tokens",
+    "envoy_ids",
+    "secret_versions",
+    "secret_policy_set",
+    "api_tokens",
+    "audit",
+];
 
 impl SqliteStore {
     pub(super) fn read_deployment(&self) -> Result<Option<Deployment>, StoreError> {

@@ -3,7 +3,7 @@
 use crate::error::StoreError;
 use rusqlite::{CachedStatement, Params, Row};
 use std::collections::BTreeMap;
-use vigo_base::{Digest, EnvoyId, EnvoyName, SecretPath};
+use vigo_base::{Digest, EnvoyId, EnvoyName, SecretPath, SecretScope};
 
 /// What stopped a transaction.
 pub(super) enum Fault {
@@ -92,6 +92,10 @@ pub(super) fn envoy_name(row: &Row<'_>, column: &str) -> Result<EnvoyName, Fault
 
 pub(super) fn secret_path(row: &Row<'_>, column: &str) -> Result<SecretPath, Fault> {
     row.get::<_, String>(column)?.parse().map_err(|_| malformed("secret path"))
+}
+
+pub(super) fn secret_scope(row: &Row<'_>, column: &str) -> Result<SecretScope, Fault> {
+    row.get::<_, String>(column)?.parse().map_err(|_| malformed("scope of a policy"))
 }
 
 pub(super) fn texts(row: &Row<'_>, column: &str) -> Result<Vec<String>, Fault> {

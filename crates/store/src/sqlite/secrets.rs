@@ -1,7 +1,7 @@
 //! Secrets: names, versions, sealed records, and the sequence of their changes.
 
 use super::rows::{self, Fault};
-use super::{SqliteStore, envoys};
+use super::{SqliteStore, envoys, secret_policies};
 use crate::audit::NewAudit;
 use crate::envoy::Entitled;
 use crate::error::StoreError;
@@ -160,13 +160,14 @@ impl SqliteStore {
             let assignments = envoys::assignments(transaction, id)?;
             let records =
                 paths.iter().map(|path| record(transaction, path, None)).collect::<Result<_, _>>()?;
-            Ok(Some(Entitled { envoy, assignments, records }))
+            let policies = secret_policies::all(transaction)?;
+            Ok(Some(Entitled { envoy, assignments, records, policies }))
         })
     }
 }
 
 /// Secrets that have a current version, with how many are kept.
-const SECRETS: &str = "SELECT c.path, c.version, c.at, c.by, (SELECT count(*) FROM secret_versions k WHERE k.path = c.path AND k.state <> 'removed') AS versions FROM secret_versions c WHERE c.state = 'current'";
+const SECRETS: &str = "SELECT c.path, c.version, c.at, c.by, (SELECT count(*) FROM secret_versions k WHERE k.path = c.path AND k.state <> 'removed') AS versions, (SELECT max(u.at) FROM secret_uses u WHERE u.path = c.path) AS used_at FROM secret_versions c WHERE c.state = 'current'";
 
 fn secret(row: &Row<'_>) -> Result<Secret, Fault> {
     Ok(Secret {
@@ -175,6 +176,7 @@ fn secret(row: &Row<'_>) -> Result<Secret, Fault> {
         versions: row.get("versions")?,
         updated_at: row.get("at")?,
         updated_by: row.get("by")?,
+        used_at: row.get("used_at")?,
     })
 }
 

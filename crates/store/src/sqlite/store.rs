@@ -1,6 +1,7 @@
 //! [`Store`] for SQLite: which call is written where.
 
 use super::SqliteStore;
+use crate::api_token::ApiToken;
 use crate::audit::{AuditHead, AuditRecord, AuditVerdict, NewAudit};
 use crate::contract::Store;
 use crate::deployment::{Deployment, ServerKey};
@@ -10,6 +11,8 @@ use crate::page::{Listing, Page};
 use crate::publish::{NewPublish, Publish};
 use crate::run::{NewRun, Run};
 use crate::secret::{NewSecret, Secret, SecretChange, SecretHistory, SecretRecord};
+use crate::secret_policy::SecretPolicies;
+use crate::secret_use::{SecretUse, SeenExposure};
 use crate::token::{Enrolled, Enrolment, Token, TokenId};
 use vigo_base::{Digest, EnvoyId, SecretPath, SecretVersion};
 use vigo_wire::inner::Report;
@@ -149,6 +152,42 @@ impl Store for SqliteStore {
     }
     fn entitled(&self, envoy: &EnvoyId, paths: &[SecretPath]) -> Result<Option<Entitled>> {
         self.read_entitled(envoy, paths)
+    }
+    fn secret_policies(&self) -> Result<SecretPolicies> {
+        self.read_secret_policies()
+    }
+    fn set_secret_policies(&self, next: &SecretPolicies, audit: &[NewAudit]) -> Result<()> {
+        self.write_secret_policies(next, audit)
+    }
+    fn record_secret_uses(&self, uses: &[SecretUse]) -> Result<()> {
+        self.write_secret_uses(uses)
+    }
+    fn secret_uses(&self, path: &SecretPath) -> Result<Vec<SecretUse>> {
+        self.list_secret_uses(path)
+    }
+    fn secret_uses_of(&self, actor: &str) -> Result<Vec<SecretUse>> {
+        self.list_uses_of(actor)
+    }
+    fn record_exposures(&self, seen: &[SeenExposure]) -> Result<()> {
+        self.write_exposures(seen)
+    }
+    fn exposures(&self, envoy: &EnvoyId) -> Result<Vec<SeenExposure>> {
+        self.list_exposures(envoy)
+    }
+    fn add_api_token(&self, token: &ApiToken, audit: &[NewAudit]) -> Result<()> {
+        self.write_api_token(token, audit)
+    }
+    fn api_token(&self, id: &TokenId) -> Result<Option<ApiToken>> {
+        self.read_api_token(id)
+    }
+    fn api_tokens(&self, page: Page<'_>) -> Result<Listing<ApiToken>> {
+        self.list_api_tokens(page)
+    }
+    fn remove_api_token(&self, id: &TokenId, audit: &[NewAudit]) -> Result<()> {
+        self.delete_api_token(id, audit)
+    }
+    fn prune_api_tokens(&self, before: u64) -> Result<u64> {
+        self.delete_expired_api_tokens(before)
     }
     fn store_run(&self, run: &NewRun<'_>) -> Result<bool> {
         self.write_run(run)

@@ -1,14 +1,17 @@
 //! The one suite that every kind of store passes. A case knows the trait only; a new kind is one more line at the end of this file.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod api_tokens;
 mod audit;
 mod deployment;
 mod enrolment;
 mod envoys;
+mod policies;
 mod publishes;
 mod runs;
 mod samples;
 mod secrets;
+mod uses;
 
 use vigo_store::{SqliteStore, Store};
 
@@ -75,6 +78,19 @@ macro_rules! conformance {
             history_is_paged_newest_first
             entitlement_is_read_in_one_moment
             a_record_that_is_too_large_is_refused;
+        policies:
+            policies_are_replaced_as_a_set_and_come_back_as_they_were
+            only_the_next_revision_is_taken
+            a_policy_that_changes_is_a_change_of_the_secrets_it_covers
+            policies_are_read_in_the_moment_that_resolves
+            more_policies_than_a_server_reads_are_refused;
+        uses:
+            the_last_use_of_each_is_kept
+            where_a_secret_can_be_seen_goes_with_its_envoy;
+        api_tokens:
+            an_api_token_comes_back_as_it_was_until_it_is_removed
+            api_tokens_are_paged_and_expired_ones_pruned
+            everything_but_its_mac_is_under_the_mac_of_an_api_token;
         runs:
             a_report_is_stored_once
             the_last_real_run_stands_on_the_envoy

@@ -49,6 +49,8 @@ pub struct World {
     pub api: String,
     /// What the server and the agent get beside this test's environment.
     pub environment: Vec<(&'static str, String)>,
+    /// The words of a command that starts the programs: one that sets limits, say, or enters a cgroup. Usually none.
+    pub started_by: Vec<String>,
 }
 
 /// A value no one else has.
@@ -73,10 +75,15 @@ pub fn binary(name: &str) -> PathBuf {
 impl World {
     /// A folder with stacks in it; no server yet.
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::in_folder(tempfile::tempdir().unwrap())
+    }
+
+    /// The same in a folder that is there.
+    pub fn in_folder(folder: tempfile::TempDir) -> Self {
         fs::create_dir(folder.path().join("root")).unwrap();
         let (grpc, api) = ("127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned());
-        let mut world = Self { folder, server: None, grpc, api, environment: Vec::new() };
+        let mut world =
+            Self { folder, server: None, grpc, api, environment: Vec::new(), started_by: Vec::new() };
         world.stack("common.vgo", &format!("vars: {{root: \"{}\"}}\n", world.root().display()));
         world.stack("envoys.vgo", "envoys:\n  - match: \"*\"\n    configcrates: [first]\n");
         world
@@ -84,6 +91,14 @@ impl World {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// A command that starts that program of ours, by what is to start it.
+    fn program(&self, name: &str) -> Command {
+        let Some((first, rest)) = self.started_by.split_first() else { return Command::new(binary(name)) };
+        let mut command = Command::new(first);
+        command.args(rest).arg(binary(name));
+        command
     }
 
     pub fn root(&self) -> PathBuf {
@@ -133,7 +148,7 @@ impl World {
 
     /// A command that starts the server, which writes its addresses into `ready`.
     pub fn server_command(&self) -> Command {
-        let mut command = Command::new(binary("vigosrv"));
+        let mut command = self.program("vigosrv");
         command
             .arg("--data-dir")
             .arg(self.path("srv"))
@@ -174,7 +189,7 @@ impl World {
 
     /// A command that runs `vigocli` against the server with the admin token, not yet started.
     pub fn cli_command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(binary("vigocli"));
+        let mut command = self.program("vigocli");
         command
             .arg("--server")
             .arg(format!("https://{}", self.api))
@@ -200,7 +215,7 @@ impl World {
 
     /// A command that runs `vigo` with the state folder `agent`, not yet started.
     pub fn vigo_command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(binary("vigo"));
+        let mut command = self.program("vigo");
         command.arg("--state-dir").arg(self.path("agent")).args(words).stdin(Stdio::null());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command

@@ -4,13 +4,19 @@
 //! What a hit means is decided by the test: the target that the policy names is the one place where a value may stand.
 
 mod canary;
+mod files;
 mod forms;
+mod holder;
 mod needles;
 mod sink;
+mod watch;
 
 pub use canary::{Canary, Kind};
+pub use files::changed_below;
+pub use holder::Holder;
 pub use needles::{Found, Needles, OVERLAP, SHORTEST};
 pub use sink::Sink;
+pub use watch::{Eyes, Sighting, Watched, Watcher, watch_from_stdin};
 
 use crate::memory;
 use std::error::Error;
@@ -21,7 +27,7 @@ use std::path::Path;
 use std::time::Duration;
 
 const BLOCK: usize = 1 << 20;
-/// The largest thing in which three bytes are looked for: in more they are found by chance.
+/// The largest text in which three bytes are looked for: in more, and in what is no text (sealed bytes), they are found by chance.
 const SMALL: usize = 256 << 10;
 
 /// Searches for some canaries, in one place after another.
@@ -143,7 +149,7 @@ impl Look<'_> {
     /// Searches bytes. A piece of something larger shares [`OVERLAP`] bytes with the next; what is small and whole is searched for short ones, too.
     pub fn at(&mut self, place: &str, offset: u64, bytes: &[u8], small_and_whole: bool) {
         let find = |needles: &Needles| {
-            if small_and_whole && bytes.len() <= SMALL {
+            if small_and_whole && bytes.len() <= SMALL && std::str::from_utf8(bytes).is_ok() {
                 needles.find_in_text(bytes)
             } else {
                 needles.find(bytes)

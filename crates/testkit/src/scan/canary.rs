@@ -90,8 +90,8 @@ impl Kind {
 
 /// A value to plant and to look for.
 pub struct Canary {
-    kind: Kind,
-    masked: Vec<u8>,
+    pub(super) kind: Kind,
+    pub(super) masked: Vec<u8>,
 }
 
 impl Canary {

@@ -4,11 +4,13 @@ use crate::error::AgentError;
 use crate::posture::Posture;
 use crate::reports::Frame;
 use serde::{Deserialize, Serialize};
-use vigo_engine::RunReport;
+use vigo_engine::{Exposure, RunReport};
 use vigo_host::Folder;
 
 const FORMAT: u32 = 1;
 const NAME: &str = "last-run";
+/// A record of this size names some 100,000 exposures.
+const LIMIT: usize = 16 << 20;
 /// Resources that are named, when something is wrong with them.
 const NAMED: usize = 50;
 
@@ -39,10 +41,37 @@ pub struct LastRun {
     pub skipped: usize,
     /// What failed or is blocked, and why.
     pub bad: Vec<(String, String)>,
+    /// Which secrets were handed over in which way.
+    #[serde(default)]
+    pub exposures: Vec<Exposed>,
     /// The protection while it ran.
     pub level: String,
     /// Why it was no better.
     pub reasons: Vec<String>,
+}
+
+/// One secret that was handed over in one way, for one resource.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Exposed {
+    /// The resource's id.
+    pub resource: String,
+    /// The secret's path.
+    pub path: String,
+    /// Its version.
+    pub version: u64,
+    /// A word of [`vigo_base::ExposureWay`].
+    pub way: String,
+}
+
+impl From<&Exposure> for Exposed {
+    fn from(exposure: &Exposure) -> Self {
+        Self {
+            resource: exposure.resource.clone(),
+            path: exposure.secret.to_string(),
+            version: exposure.version.0,
+            way: exposure.way.to_string(),
+        }
+    }
 }
 
 /// Remembers a run.
@@ -70,6 +99,7 @@ pub fn store(
         blocked: summary.blocked,
         skipped: summary.skipped,
         bad: bad.take(NAMED).map(|resource| (resource.id.clone(), resource.reason.clone())).collect(),
+        exposures: report.exposures.iter().map(Exposed::from).collect(),
         level: posture.level.to_string(),
         reasons: posture.reasons.clone(),
     };
@@ -82,7 +112,7 @@ pub fn store(
 /// # Errors
 /// When it cannot be read.
 pub fn load(folder: &Folder) -> Result<Option<LastRun>, AgentError> {
-    let Some(bytes) = folder.read(NAME, 1 << 20)? else { return Ok(None) };
+    let Some(bytes) = folder.read(NAME, LIMIT)? else { return Ok(None) };
     let wrong = |error: serde_json::Error| AgentError::Stored {
         path: folder.path().join(NAME),
         why: error.to_string(),

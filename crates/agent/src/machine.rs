@@ -4,6 +4,7 @@ use crate::error::AgentError;
 use crate::posture::Facts;
 use crate::settings::Settings;
 use crate::state::State;
+use crate::traits;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use vigo_base::{AbsolutePath, EnvoyId};
@@ -74,6 +75,7 @@ impl Machine {
             state: self.state.root.path().to_owned(),
             intents,
             guarded: self.guarded(),
+            swap: traits::swap_class,
         })
         .map_err(|failure| AgentError::Run(failure.reason))
     }

@@ -2,10 +2,12 @@
 
 use crate::arguments::ConvergeArguments;
 use crate::error::AgentError;
+use crate::last_run::Exposed;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::io::Write;
-use vigo_base::Exit;
-use vigo_engine::{ResourceReport, RunReport};
+use vigo_base::{Exit, ExposureWay};
+use vigo_engine::{Exposure, ResourceReport, RunReport};
 use vigo_resource::Outcome;
 
 /// The format of every JSON output.
@@ -49,6 +51,7 @@ struct JsonRun<'a> {
     resources: Vec<JsonResource<'a>>,
     warnings: &'a [String],
     problems: &'a [String],
+    exposures: Vec<Exposed>,
 }
 
 #[derive(Serialize)]
@@ -104,6 +107,7 @@ fn json<'a>(report: &'a RunReport, envoy: &'a str, offline: bool) -> JsonRun<'a>
         resources: report.resources.iter().map(json_resource).collect(),
         warnings: &report.warnings,
         problems: &report.problems,
+        exposures: report.exposures.iter().map(Exposed::from).collect(),
     }
 }
 
@@ -134,13 +138,31 @@ fn text(report: &RunReport, arguments: &ConvergeArguments) -> String {
     for problem in &report.problems {
         line(&mut out, "problem: ", problem);
     }
+    for exposure in report.exposures.iter().filter(|exposure| arguments.verbose || exposure.way.is_exposure())
+    {
+        let Exposure { resource, secret, version, way } = exposure;
+        let what = if way.is_exposure() { "exposed " } else { "handed over " };
+        line(&mut out, what, &format!("secret {secret} {version} by {way} of {resource}"));
+    }
     let summary = report.summary();
     let verb = if report.dry_run { "would change" } else { "changed" };
     out.push_str(&format!(
         "{} unchanged, {} {verb}, {} failed, {} blocked, {} skipped\n",
         summary.unchanged, summary.changed, summary.failed, summary.blocked, summary.skipped
     ));
+    if let Some(exposed) = exposed(report.exposures.iter().map(|exposure| exposure.way)) {
+        out.push_str(&format!("{exposed}\n"));
+    }
     out
+}
+
+/// `exposed: 2 by environment, 1 by argv`; `None` when nothing was.
+#[must_use]
+pub fn exposed(ways: impl Iterator<Item = ExposureWay>) -> Option<String> {
+    let mut counts = BTreeMap::<ExposureWay, usize>::new();
+    ways.filter(|way| way.is_exposure()).for_each(|way| *counts.entry(way).or_default() += 1);
+    let parts: Vec<String> = counts.iter().map(|(way, count)| format!("{count} by {way}")).collect();
+    (!parts.is_empty()).then(|| format!("exposed: {}", parts.join(", ")))
 }
 
 /// What could not be verified is worth a line although nothing was done.

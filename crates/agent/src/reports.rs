@@ -44,6 +44,7 @@ pub fn make(run: &RunReport, frame: &Frame, posture: &Posture) -> Result<Report,
         posture: Some(posture.to_wire()),
         offline: frame.offline,
         problems: run.problems.clone(),
+        exposures: run.exposures.iter().map(vigo_engine::Exposure::to_wire).collect(),
     })
 }
 
@@ -69,6 +70,7 @@ pub fn queue(folder: &Folder, report: &Report) -> Result<(), AgentError> {
     if bytes.len() > limits::REPORT {
         let short = Report {
             resources: Vec::new(),
+            exposures: Vec::new(),
             problems: vec!["the report was too long to be sent".to_owned()],
             ..report
         };

@@ -171,6 +171,11 @@ fn write_text(out: &mut String, status: &Status) -> std::fmt::Result {
             for (id, reason) in &run.bad {
                 writeln!(out, "             - {id}: {reason}")?;
             }
+            if let Some(exposed) =
+                output::exposed(run.exposures.iter().filter_map(|one| one.way.parse().ok()))
+            {
+                writeln!(out, "             {exposed}")?;
+            }
         }
         None => writeln!(out, "last run     none")?,
     }

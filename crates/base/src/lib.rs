@@ -6,6 +6,7 @@
 mod chain;
 mod digest;
 mod exit;
+mod exposure;
 mod hex;
 mod level;
 pub mod limits;
@@ -22,6 +23,7 @@ mod value;
 pub use chain::chain;
 pub use digest::Digest;
 pub use exit::{Blame, Exit};
+pub use exposure::{ExposureWay, UnknownWay};
 pub use hex::{decode as decode_hex, encode as encode_hex};
 pub use level::{ProtectionLevel, SwapClass};
 pub use mode::{Mode, ModeError};

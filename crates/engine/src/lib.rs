@@ -21,6 +21,6 @@ pub use error::EngineError;
 pub use identity::{Identity, Provided};
 pub use order::{Order, order};
 pub use overlay::Overlay;
-pub use report::{ResourceReport, RunReport, Summary};
+pub use report::{Exposure, ResourceReport, RunReport, Summary};
 pub use run::{FailedTrait, RunInput, RunOptions, run};
 pub use stores::{AppliedRecord, AppliedStore, MemoryStores, OwedStore, Secrets, Stamp};

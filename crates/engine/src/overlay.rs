@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::rc::Rc;
 use std::time::Duration;
-use vigo_base::{AbsolutePath, Mode, Pieces};
+use vigo_base::{AbsolutePath, ExposureWay, Mode, Pieces};
 use vigo_resource::{
-    CommandRequest, Comparison, Context, DiffLine, DiffSign, End, Entry, EntryKind, Failure, Finished, Group,
-    Host, Link, Output, Ownership, Placement, Timestamp, User,
+    CommandRequest, Comparison, Context, DiffLine, DiffSign, End, Entry, EntryKind, Exposed, Failure,
+    Finished, Group, Host, Link, Output, Ownership, Placement, Timestamp, User,
 };
 
 /// No device of a real machine has this number.
@@ -362,6 +362,14 @@ impl Host for Overlay<'_> {
         self.command.get_or_insert_with(|| request.resource.clone());
         let output = Output::Kept { stdout: String::new(), stderr: String::new() };
         Ok(Finished { end: End::Exited(0), output })
+    }
+
+    fn file_way(&self, path: &AbsolutePath) -> ExposureWay {
+        self.base.file_way(path)
+    }
+
+    fn take_exposures(&self) -> Vec<Exposed> {
+        self.base.take_exposures()
     }
 
     fn flush(&mut self) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! What a run did, one entry a resource, in the order they ran.
 
 use std::time::Duration;
+use vigo_base::{ExposureWay, SecretPath, SecretVersion};
 use vigo_resource::{DiffLine, Outcome};
 use vigo_wire::inner;
 
@@ -15,6 +16,34 @@ pub struct RunReport {
     pub warnings: Vec<String>,
     /// What went wrong with the run as a whole.
     pub problems: Vec<String>,
+    /// Which secrets were handed over in which way: to commands that ran, and in files that were found as written or put.
+    pub exposures: Vec<Exposure>,
+}
+
+/// One secret that left the hand in one way, for one resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exposure {
+    /// The id of the resource.
+    pub resource: String,
+    /// The secret.
+    pub secret: SecretPath,
+    /// Its version.
+    pub version: SecretVersion,
+    /// How.
+    pub way: ExposureWay,
+}
+
+impl Exposure {
+    /// The entry as it goes to the server.
+    #[must_use]
+    pub fn to_wire(&self) -> inner::Exposure {
+        inner::Exposure {
+            resource: self.resource.clone(),
+            path: self.secret.to_string(),
+            version: self.version.0,
+            way: self.way.to_string(),
+        }
+    }
 }
 
 /// What became of one resource.

@@ -6,6 +6,7 @@ mod world;
 use vigo_resource::Outcome;
 use vigo_testkit::fake::FakeCommand;
 use vigo_wire::bundle::Resource;
+use vigo_wire::node::{Entry, Kind, Node};
 use world::{World, file, find, outcome, outcomes, path, resource, secret_file};
 
 const CANARY: &str = "canary-55d0c1";
@@ -179,4 +180,38 @@ fn a_secret_that_was_taken_away_is_no_matter_of_being_offline() {
     world.run();
     world.secrets.versions.clear();
     assert_eq!(outcome(&world.run(), "c:a"), Outcome::Blocked);
+}
+
+/// What of a report was handed over, as `resource secret vN way`.
+fn exposures(report: &vigo_engine::RunReport) -> Vec<String> {
+    let line =
+        |one: &vigo_engine::Exposure| format!("{} {} {} {}", one.resource, one.secret, one.version, one.way);
+    report.exposures.iter().map(line).collect()
+}
+
+#[test]
+fn a_report_says_which_secret_was_handed_over_in_which_way() {
+    let command = [("command", "start"), ("stdin~", "{{ secret('web/token') }}"), ("unless", "looks")];
+    let password = Node::new(Kind::Template("{{ secret('db/password') }}".to_owned()));
+    let mut command = resource("exec", "x", &command);
+    command.attributes.push(Entry {
+        name: "environment".into(),
+        value: Some(Node::map([("PASSWORD".to_owned(), password)])),
+    });
+    let mut world = World::new(vec![secret_file("a", "/etc/a", "web/token"), command]);
+    world.secret("web/token", 3, CANARY);
+    world.secret("db/password", 1, CANARY);
+    world.host.add_command("looks", FakeCommand::exits(1));
+    world.host.add_command("start", FakeCommand::exits(1));
+    let file = "c:a web/token v3 file";
+    let ran = [file, "c:x db/password v1 environment", "c:x web/token v3 stdin"];
+    let first = world.run();
+    assert_eq!(outcome(&first, "c:x"), Outcome::Failed);
+    assert_eq!(exposures(&first), ran, "a command that failed had it all the same");
+    assert_eq!(exposures(&world.run()), ran, "the file stands there unchanged");
+    // A guard gets the environment too, and nothing runs after it.
+    world.host.add_command("looks", FakeCommand::exits(0));
+    assert_eq!(exposures(&world.run()), [file, "c:x db/password v1 environment"]);
+    world.secrets.away = true;
+    assert_eq!(exposures(&world.run())[0], file, "nobody touched it since");
 }

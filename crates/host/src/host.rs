@@ -3,6 +3,7 @@
 use crate::accounts::Accounts;
 use crate::commands::{self, Ran, Tail};
 use crate::compare;
+use crate::exposures::{self, Exposures, SwapProbe};
 use crate::files::{Folders, failed};
 use crate::hands::Hands;
 use crate::ledger::Ledger;
@@ -15,11 +16,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use vigo_base::{AbsolutePath, Mode, Pieces};
+use vigo_base::{AbsolutePath, ExposureWay, Mode, Pieces};
 use vigo_hand::target::{self, Durability, Intents};
 use vigo_resource::{
-    CommandLine, CommandRequest, Comparison, Context, Entry, Failure, Finished, Group, Host, Link, Output,
-    OutputRule, Ownership, Placement, Timestamp, User, Validation,
+    CommandLine, CommandRequest, Comparison, Context, Entry, Exposed, Failure, Finished, Group, Host, Link,
+    Output, OutputRule, Ownership, Placement, Timestamp, User, Validation,
 };
 use vigo_sys::spawn::Spawner;
 
@@ -35,6 +36,8 @@ pub struct Parts {
     pub intents: Intents,
     /// Paths that belong to Vigo itself.
     pub guarded: Vec<AbsolutePath>,
+    /// Looks at the machine's swap, when a secret stands in memory that may be written there.
+    pub swap: SwapProbe,
 }
 
 /// The real machine.
@@ -44,6 +47,7 @@ pub struct RealHost {
     accounts: RefCell<Accounts>,
     ledger: RefCell<Ledger>,
     window: RefCell<compare::Window>,
+    exposures: Exposures,
     /// One open folder per file system that was written to since the last flush.
     unsynced: HashMap<u64, OwnedFd>,
     started: Instant,
@@ -61,6 +65,7 @@ impl RealHost {
             parts,
             folders: Folders::default(),
             window: RefCell::default(),
+            exposures: Exposures::default(),
             accounts: RefCell::new(Accounts::in_folder("/etc")),
             unsynced: HashMap::new(),
             started: Instant::now(),
@@ -85,8 +90,14 @@ impl RealHost {
         if content.has_secret() && found == Comparison::Same {
             // It got there some other way, or the ledger of that time is lost: it holds the secret all the same.
             self.ledger.borrow_mut().taint(target)?;
+            self.note_file(target, content);
         }
         Ok(found)
+    }
+
+    /// Notes that the secrets of a text stand in that file.
+    fn note_file(&self, path: &AbsolutePath, content: &Pieces) {
+        self.exposures.note(Exposed::of(content, self.file_way(path)));
     }
 
     /// `None` when the file turns out to be one that only the hand may read.
@@ -241,10 +252,12 @@ impl RealHost {
     fn run_with_secret(&self, request: &CommandRequest) -> Result<Finished, Failure> {
         let resolved = commands::resolve(request, &self.accounts.borrow())?;
         let command = map::command(request, resolved)?;
-        self.parts
-            .hands
-            .with(|hand| hand.run(&command))
-            .map(|finished| map::finished(finished, request.output))
+        let finished = self.parts.hands.with(|hand| hand.run(&command));
+        // A hand that is gone may have started it before.
+        if finished.is_ok() || !self.parts.hands.is_running() {
+            self.exposures.note(request.exposes());
+        }
+        finished.map(|finished| map::finished(finished, request.output))
     }
 
     /// Output may hold a value that somebody else put there: it goes through the hand as long as that holds any.
@@ -398,7 +411,9 @@ impl Host for RealHost {
             None => {
                 // Before the first byte: a kill in between leaves a file that is treated as tainted and is not, never the other way round.
                 self.ledger.borrow_mut().taint(&placement.path)?;
-                self.write_secret(placement, content, context)
+                self.write_secret(placement, content, context)?;
+                self.note_file(&placement.path, content);
+                Ok(())
             }
         }
     }
@@ -463,6 +478,17 @@ impl Host for RealHost {
         self.accounts.borrow_mut().forget();
         self.folders.forget();
         finished
+    }
+
+    fn file_way(&self, path: &AbsolutePath) -> ExposureWay {
+        let folder = self.folders.parent(path);
+        folder.map_or(ExposureWay::FileOnSwap, |(folder, _)| {
+            exposures::way_of_files_in(&folder, self.parts.swap)
+        })
+    }
+
+    fn take_exposures(&self) -> Vec<Exposed> {
+        self.exposures.take()
     }
 
     fn flush(&mut self) -> Result<(), Failure> {

@@ -6,6 +6,7 @@
 mod accounts;
 mod commands;
 mod compare;
+mod exposures;
 mod files;
 mod folder;
 mod hands;
@@ -16,6 +17,7 @@ mod map;
 mod stacks;
 
 pub use commands::PATH;
+pub use exposures::SwapProbe;
 pub use folder::{Folder, FolderError};
 pub use hands::Hands;
 pub use host::{Parts, RealHost};

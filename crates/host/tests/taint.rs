@@ -36,6 +36,10 @@ const TESTS: &[(&str, Test)] = &[
     ("a_file_that_was_found_to_hold_a_secret_is_tainted", a_file_that_was_found_to_hold_a_secret_is_tainted),
     ("another_name_of_a_tainted_file_is_tainted", another_name_of_a_tainted_file_is_tainted),
     ("what_no_hand_can_scrub_is_dropped", what_no_hand_can_scrub_is_dropped),
+    (
+        "what_was_handed_over_is_noted_and_what_was_refused_is_not",
+        what_was_handed_over_is_noted_and_what_was_refused_is_not,
+    ),
 ];
 
 const VALUE: &str = "a-value-of-a-secret";
@@ -81,6 +85,7 @@ impl Place {
             intents: Intents::open(&state.join("intents")).unwrap(),
             state,
             guarded: Vec::new(),
+            swap: || Some(vigo_base::SwapClass::None),
         })
         .unwrap();
         Self { _folder: folder, root, hands, host }
@@ -112,6 +117,21 @@ fn context() -> Context<'static> {
     }
 }
 
+fn command(words: &[&str]) -> CommandRequest {
+    CommandRequest {
+        line: CommandLine::Arguments(words.iter().copied().map(Pieces::literal).collect()),
+        user: None,
+        group: None,
+        folder: "/".parse().unwrap(),
+        environment: Vec::new(),
+        stdin: None,
+        umask: 0o022,
+        timeout: Duration::from_secs(20),
+        output: OutputRule::Scrub,
+        resource: "test:a".to_owned(),
+    }
+}
+
 fn secret() -> Pieces {
     let mut pieces = Pieces::default();
     pieces.push_slot(Slot { path: "web/token".parse().unwrap(), filters: Vec::new() });
@@ -137,6 +157,31 @@ fn a_file_that_was_found_to_hold_a_secret_is_tainted(spawner: &Rc<Spawner>) {
     assert!(!format!("{found:?}").contains(VALUE), "{found:?}");
 }
 
+fn what_was_handed_over_is_noted_and_what_was_refused_is_not(spawner: &Rc<Spawner>) {
+    let mut place = Place::new(spawner);
+    let noted = |place: &Place| -> Vec<String> {
+        let exposed = place.host.take_exposures();
+        exposed.iter().map(|exposed| format!("{} {}", exposed.secret, exposed.way)).collect()
+    };
+    assert_eq!(noted(&place), ["web/token file"], "the file that was written");
+    assert!(noted(&place).is_empty(), "it was asked for before");
+    place.host.compare_text(&place.path("token"), &secret(), &context()).unwrap();
+    assert_eq!(noted(&place), ["web/token file"], "the file that was found as written");
+    place.host.compare_text(&place.path("given-not"), &secret(), &context()).unwrap();
+    assert!(noted(&place).is_empty(), "no such file");
+    let mut request = command(&["/bin/false"]);
+    request.environment = vec![("TOKEN".to_owned(), secret())];
+    request.stdin = Some(secret());
+    place.host.run(&request).unwrap();
+    assert_eq!(noted(&place), ["web/token stdin", "web/token environment"]);
+    let slot = Slot { path: "web/absent".parse().unwrap(), filters: Vec::new() };
+    let mut absent = Pieces::default();
+    absent.push_slot(slot);
+    request.stdin = Some(absent);
+    place.host.run(&request).unwrap_err();
+    assert!(noted(&place).is_empty(), "it was not started");
+}
+
 fn another_name_of_a_tainted_file_is_tainted(spawner: &Rc<Spawner>) {
     let mut place = Place::new(spawner);
     let (token, other) = (place.path("token"), place.path("other"));
@@ -153,18 +198,7 @@ fn another_name_of_a_tainted_file_is_tainted(spawner: &Rc<Spawner>) {
 fn what_no_hand_can_scrub_is_dropped(spawner: &Rc<Spawner>) {
     let mut place = Place::new(spawner);
     let token = place.path("token");
-    let request = CommandRequest {
-        line: CommandLine::Arguments(vec![Pieces::literal("cat"), Pieces::literal(token.as_str())]),
-        user: None,
-        group: None,
-        folder: "/".parse().unwrap(),
-        environment: Vec::new(),
-        stdin: None,
-        umask: 0o022,
-        timeout: Duration::from_secs(20),
-        output: OutputRule::Scrub,
-        resource: "test:a".to_owned(),
-    };
+    let request = command(&["cat", token.as_str()]);
     // A hand may hold another version than the file: what it does not know it cannot scrub.
     let dropped = Output::Dropped { stdout_bytes: VALUE.len() as u64, stderr_bytes: 0 };
     assert_eq!(place.host.run(&request).unwrap().output, dropped);

@@ -1,8 +1,8 @@
 //! Commands: what is to be run, and how it ended.
 
-use crate::User;
+use crate::{Exposed, User};
 use std::time::Duration;
-use vigo_base::{AbsolutePath, Pieces};
+use vigo_base::{AbsolutePath, ExposureWay, Pieces};
 
 /// A command to be run. The child gets PATH, LANG, HOME, USER, LOGNAME, SHELL and what stands here, nothing else.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,6 +103,22 @@ impl CommandRequest {
         };
         line || self.stdin.as_ref().is_some_and(Pieces::has_secret)
             || self.environment.iter().any(|(_, value)| value.has_secret())
+    }
+}
+
+impl CommandRequest {
+    /// The secrets that the command gets, and how.
+    #[must_use]
+    pub fn exposes(&self) -> Vec<Exposed> {
+        let words = match &self.line {
+            CommandLine::Shell { text, .. } => std::slice::from_ref(text),
+            CommandLine::Arguments(words) => words.as_slice(),
+        };
+        let argv = words.iter().flat_map(|word| Exposed::of(word, ExposureWay::Argv));
+        let environment =
+            self.environment.iter().flat_map(|(_, value)| Exposed::of(value, ExposureWay::Environment));
+        let stdin = self.stdin.iter().flat_map(|text| Exposed::of(text, ExposureWay::Stdin));
+        argv.chain(environment).chain(stdin).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{CommandRequest, Context, DiffLine, Failure, Finished};
 use std::time::Duration;
-use vigo_base::{AbsolutePath, Mode, Pieces};
+use vigo_base::{AbsolutePath, ExposureWay, Mode, Pieces, SecretPath};
 
 /// Everything that a resource may see of a machine or do to it.
 ///
@@ -101,8 +101,31 @@ pub trait Host {
     /// Runs a command.
     fn run(&mut self, request: &CommandRequest) -> Result<Finished, Failure>;
 
+    /// In which way a value that stands in that file can be seen.
+    fn file_way(&self, path: &AbsolutePath) -> ExposureWay;
+
+    /// Which secrets were handed over in which way since this was last asked: to commands that ran, guards too, and in files that were found
+    /// as written or put.
+    fn take_exposures(&self) -> Vec<Exposed>;
+
     /// Returns when everything written so far would survive a loss of power.
     fn flush(&mut self) -> Result<(), Failure>;
+}
+
+/// A secret that was handed over, and in which way.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Exposed {
+    /// The secret.
+    pub secret: SecretPath,
+    /// How.
+    pub way: ExposureWay,
+}
+
+impl Exposed {
+    /// The secrets of a text, all in the same way.
+    pub fn of(content: &Pieces, way: ExposureWay) -> impl Iterator<Item = Self> {
+        content.slots().map(move |slot| Self { secret: slot.path.clone(), way })
+    }
 }
 
 /// What stands at a path.

@@ -18,7 +18,8 @@ pub use command::{CommandLine, CommandRequest, End, Finished, Output, OutputRule
 pub use context::{Context, ManagedPaths, NothingManaged, SecretChange};
 pub use convert::{CommandValue, Shell};
 pub use host::{
-    Comparison, Entry, EntryKind, Group, Host, Link, Ownership, Placement, Timestamp, User, Validation,
+    Comparison, Entry, EntryKind, Exposed, Group, Host, Link, Ownership, Placement, Timestamp, User,
+    Validation,
 };
 pub use outcome::{Applied, Change, DiffLine, DiffSign, Failure, FailureKind, Outcome, Plan, Unchanged};
 pub use registry::{AnyResource, AnySteps, Registry, Resource, ResourceType, TypeOf};

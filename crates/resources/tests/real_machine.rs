@@ -59,6 +59,7 @@ impl Real {
             state: state.to_owned(),
             intents: Intents::open(&intents).unwrap(),
             guarded: guarded.collect(),
+            swap: || Some(vigo_base::SwapClass::None),
         })
         .unwrap();
         Self { host, hands, state: state.to_owned() }

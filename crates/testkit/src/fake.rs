@@ -11,10 +11,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tree::Tree;
-use vigo_base::{AbsolutePath, Filter, Mode, Piece, Pieces, SecretPath};
+use vigo_base::{AbsolutePath, ExposureWay, Filter, Mode, Piece, Pieces, SecretPath};
 use vigo_resource::{
-    CommandRequest, Comparison, Context, DiffLine, DiffSign, Entry, EntryKind, Failure, Finished, Group,
-    Host, Link, Ownership, Placement, Timestamp, User,
+    CommandRequest, Comparison, Context, DiffLine, DiffSign, Entry, EntryKind, Exposed, Failure, Finished,
+    Group, Host, Link, Ownership, Placement, Timestamp, User,
 };
 
 /// A call of the host that is to fail.
@@ -44,6 +44,7 @@ pub struct FakeHost {
     calls: Cell<u64>,
     probed: RefCell<Vec<String>>,
     flushed: u64,
+    exposed: RefCell<Vec<Exposed>>,
 }
 
 impl FakeHost {
@@ -275,7 +276,10 @@ impl Host for FakeHost {
             let wanted = self.fill(content)?;
             Ok(match self.tree.file(target) {
                 None => Comparison::Missing,
-                Some(text) if *text == wanted => Comparison::Same,
+                Some(text) if *text == wanted => {
+                    self.exposed.borrow_mut().extend(Exposed::of(content, ExposureWay::File));
+                    Comparison::Same
+                }
                 Some(_) => Comparison::Different { diff: self.diff(target, content, context) },
             })
         })
@@ -326,6 +330,7 @@ impl Host for FakeHost {
         self.call(|| {
             let text = commands::text(request);
             self.probed.borrow_mut().push(text.clone());
+            self.exposed.borrow_mut().extend(request.exposes());
             Ok(match self.commands.get(&text) {
                 Some(command) => command.finished(request.has_secret()),
                 None => commands::builtin(&text, &self.tree),
@@ -361,7 +366,9 @@ impl Host for FakeHost {
     ) -> Result<(), Failure> {
         self.change(|host| {
             let text = host.fill(content)?;
-            host.place(placement, text, content.has_secret())
+            host.place(placement, text, content.has_secret())?;
+            host.exposed.get_mut().extend(Exposed::of(content, ExposureWay::File));
+            Ok(())
         })
     }
 
@@ -436,6 +443,7 @@ impl Host for FakeHost {
                 host.fill(value)?;
             }
             host.ran.push(text.clone());
+            host.exposed.get_mut().extend(request.exposes());
             let Some(command) = host.commands.get(&text).cloned() else {
                 return Ok(commands::builtin(&text, &host.tree));
             };
@@ -448,6 +456,17 @@ impl Host for FakeHost {
             })?;
             Ok(command.finished(request.has_secret()))
         })
+    }
+
+    fn file_way(&self, _path: &AbsolutePath) -> ExposureWay {
+        ExposureWay::File
+    }
+
+    fn take_exposures(&self) -> Vec<Exposed> {
+        let mut exposed = self.exposed.take();
+        exposed.sort();
+        exposed.dedup();
+        exposed
     }
 
     fn flush(&mut self) -> Result<(), Failure> {

@@ -245,6 +245,26 @@ pub struct Report {
     /// What was wrong with the run as a whole; empty if nothing.
     #[prost(string, repeated, tag = "11")]
     pub problems: Vec<String>,
+    /// Which secrets were handed over in which way: commands that ran, and files that were found or put.
+    #[prost(message, repeated, tag = "12")]
+    pub exposures: Vec<Exposure>,
+}
+
+/// One secret that left the hand in one way, for one resource.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Exposure {
+    /// The id of the resource.
+    #[prost(string, tag = "1")]
+    pub resource: String,
+    /// The secret's path.
+    #[prost(string, tag = "2")]
+    pub path: String,
+    /// Its version.
+    #[prost(uint64, tag = "3")]
+    pub version: u64,
+    /// A word of [`vigo_base::ExposureWay`].
+    #[prost(string, tag = "4")]
+    pub way: String,
 }
 
 /// What became of one resource.

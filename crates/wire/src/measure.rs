@@ -88,7 +88,7 @@ impl<'a> Iterator for Fields<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inner::{Ask, CheckIn, Posture, Renew, Report, Request, ResourceReport, SecretRequest};
+    use crate::inner::{Ask, CheckIn, Exposure, Posture, Renew, Report, Request, ResourceReport, SecretRequest};
     use prost::Message as _;
 
     fn check(ask: Ask) -> Result<(), WireError> {
@@ -117,6 +117,8 @@ mod tests {
         assert!(is_too_large(&check(Ask::Report(Report { resources, ..Report::default() }))));
         let problems = vec![String::new(); FIELDS + 1];
         assert!(is_too_large(&check(Ask::Report(Report { problems, ..Report::default() }))));
+        let exposures = vec![Exposure::default(); FIELDS + 1];
+        assert!(is_too_large(&check(Ask::Report(Report { exposures, ..Report::default() }))));
         let changes = vec![String::new(); FIELDS + 1];
         let resources = vec![ResourceReport { changes: changes.clone(), ..ResourceReport::default() }];
         assert!(is_too_large(&check(Ask::Report(Report { resources, ..Report::default() }))));

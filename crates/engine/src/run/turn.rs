@@ -3,7 +3,7 @@
 use super::{Machine, Running};
 use crate::conditions::{Condition, HostProbe};
 use crate::render::{Body, Rendered};
-use crate::{AppliedRecord, ResourceReport, Stamp};
+use crate::{AppliedRecord, Exposure, ResourceReport, Stamp};
 use std::time::Duration;
 use vigo_base::{SecretPath, SecretVersion};
 use vigo_resource::{
@@ -70,6 +70,7 @@ impl Running<'_, '_> {
         let started = self.machine.view().clock();
         let verdict = self.judge(index, one, resource);
         let duration: Duration = self.machine.view().clock().saturating_sub(started);
+        self.note_exposures(one);
         self.conclude(
             index,
             ResourceReport {
@@ -84,6 +85,37 @@ impl Running<'_, '_> {
                 duration,
             },
         );
+    }
+
+    /// Notes what was handed over for a resource since the one before.
+    fn note_exposures(&mut self, one: &Rendered) {
+        for exposed in self.machine.view().take_exposures() {
+            let version = self.version_of(&exposed.secret);
+            let resource = one.identity.id.clone();
+            let (secret, way) = (exposed.secret, exposed.way);
+            self.report.exposures.push(Exposure { resource, secret, version, way });
+        }
+    }
+
+    /// The version of a secret in this run.
+    fn version_of(&self, secret: &SecretPath) -> SecretVersion {
+        match self.values.get(secret) {
+            Some(Ok(version)) => *version,
+            _ => self.input.secrets.version(secret).unwrap_or(SecretVersion(0)),
+        }
+    }
+
+    /// Notes the secrets that stand in a file which nobody touched since they were put there.
+    fn note_unverified(&mut self, one: &Rendered, secrets: &SecretState) {
+        let (Some(path), Some(record)) = (&one.identity.path, &secrets.record) else { return };
+        let way = self.machine.view().file_way(path);
+        let used = record.secrets.iter().filter(|(path, _)| one.secrets.contains(path));
+        self.report.exposures.extend(used.map(|(secret, version)| Exposure {
+            resource: one.identity.id.clone(),
+            secret: secret.clone(),
+            version: *version,
+            way,
+        }));
     }
 
     fn judge(&mut self, index: u32, one: &Rendered, resource: &Resource) -> Verdict {
@@ -106,6 +138,7 @@ impl Running<'_, '_> {
             Err(failure) => return self.doubted(failure, None),
         }
         if let Some(reason) = self.unverified(one, &secrets) {
+            self.note_unverified(one, &secrets);
             return Verdict::unchanged(Unchanged::Unverified(reason));
         }
         let verdict = self.carry_out(index, one, resource, body, &secrets);

@@ -8,7 +8,7 @@ use crate::state::Server;
 use serde_json::{Value, json};
 use vigo_base::{EnvoyId, decode_hex, encode_hex};
 use vigo_store::Run;
-use vigo_wire::inner::ResourceReport;
+use vigo_wire::inner::{Exposure, ResourceReport};
 
 /// `GET /runs`.
 pub fn list(server: &Server, call: &Call) -> Result<Answer, Problem> {
@@ -55,8 +55,18 @@ pub fn show(server: &Server, call: &Call) -> Result<Answer, Problem> {
         let resources: Vec<Value> = report.resources.iter().map(show_resource).collect();
         fields.insert("resources".into(), Value::Array(resources));
         fields.insert("problems".into(), json!(report.problems));
+        fields.insert("exposures".into(), report.exposures.iter().map(show_exposure).collect());
     }
     Ok(Answer::object(fields))
+}
+
+fn show_exposure(exposure: &Exposure) -> Value {
+    json!({
+        "resource": exposure.resource,
+        "path": exposure.path,
+        "version": exposure.version,
+        "way": exposure.way,
+    })
 }
 
 fn show_resource(resource: &ResourceReport) -> Value {

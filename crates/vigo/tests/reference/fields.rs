@@ -150,6 +150,20 @@ const TYPE: &[Field] = &[
     ("examples[].title", "text", ""),
     ("examples[].policy", "text", "a resource, as it stands in a policy"),
 ];
+const EXPOSURES: &[Field] = &[
+    (
+        "exposures",
+        "list",
+        "secrets that were handed over: to commands that ran, guards too, and in files that were found as written or put",
+    ),
+    ("exposures[].resource", "text", "the id of the resource"),
+    ("exposures[].path", "text", "the secret"),
+    ("exposures[].version", "number", ""),
+    ("exposures[].way", "text", WAYS),
+];
+const WAYS: &str =
+    "`stdin`, `credentials`, `file`; and what counts as an exposure: `file_on_swap`, `environment`, `argv`";
+
 const STATUS: &[Field] = &[
     ("version", "text", "of the program"),
     ("state_dir", "text", "the state folder"),
@@ -179,6 +193,11 @@ const STATUS: &[Field] = &[
     ("last_run.blocked", "number", ""),
     ("last_run.skipped", "number", ""),
     ("last_run.bad", "list of pairs of text", "ids of what failed or is blocked, each with its reason"),
+    ("last_run.exposures", "list", "as in [run, apply](#run-apply)"),
+    ("last_run.exposures[].resource", "text", ""),
+    ("last_run.exposures[].path", "text", ""),
+    ("last_run.exposures[].version", "number?", ""),
+    ("last_run.exposures[].way", "text", ""),
     ("last_run.level", "text", "the protection level while it ran"),
     ("last_run.reasons", "list of text", ""),
     ("waiting_reports", "number", "reports that the server does not have yet"),
@@ -210,6 +229,7 @@ pub const SHAPES: &[Shape] = &[
                 ("warnings", "list of text", "what an author should know, of the order for example"),
                 ("problems", "list of text", "what went wrong beside the resources; exit code 5"),
             ]),
+            Part::Here(EXPOSURES),
         ],
     },
     Shape {
@@ -428,6 +448,7 @@ pub const SHAPES: &[Shape] = &[
             Part::Here(SUMMARY),
             Part::Here(RESOURCE),
             Part::Here(&[("problems", "list of text", "what went wrong beside the resources")]),
+            Part::Here(EXPOSURES),
         ],
     },
     Shape {

@@ -5,8 +5,9 @@ use vigo_wire::assignment::{Assignment, KeyCertificate, Label, SignedAssignment}
 use vigo_wire::bundle::{Branch, Bundle, Configcrate, Resource, SecretUse, Template};
 use vigo_wire::enrol::{EnrolAnswer, EnrolRefused, EnrolReply, EnrolRequest, Outcome};
 use vigo_wire::inner::{
-    Answer, Ask, BundleReply, BundleRequest, CheckIn, CheckInReply, Posture, Refused, Renew, RenewReply,
-    Reply, Report, ReportReply, Request, ResourceReport, SecretItem, SecretReply, SecretRequest, SecretState,
+    Answer, Ask, BundleReply, BundleRequest, CheckIn, CheckInReply, Exposure, Posture, Refused, Renew,
+    RenewReply, Reply, Report, ReportReply, Request, ResourceReport, SecretItem, SecretReply, SecretRequest,
+    SecretState,
 };
 use vigo_wire::node::{Entry, Kind, List, Map, Node};
 use vigo_wire::{outer, worker};
@@ -182,6 +183,12 @@ fn questions() -> Vec<Sample> {
         reason: "because".into(),
         duration_ms: 1,
     };
+    let exposure = Exposure {
+        resource: "app:exec/start".into(),
+        path: "web/token".into(),
+        version: 3,
+        way: "environment".into(),
+    };
     let report = Report {
         run: vec![1; 16],
         started_at: 2,
@@ -194,6 +201,7 @@ fn questions() -> Vec<Sample> {
         posture: Some(posture()),
         offline: true,
         problems: vec!["problem".into()],
+        exposures: vec![exposure.clone()],
     };
     let renew = Renew { request: vec![0x30, 0] };
     let request = |ask| Request { ask: Some(ask) };
@@ -209,6 +217,7 @@ fn questions() -> Vec<Sample> {
         sample("inner.SecretRequest", &secrets),
         sample("inner.Report", &report),
         sample("inner.ResourceReport", &resource),
+        sample("inner.Exposure", &exposure),
         sample("inner.Renew", &renew),
     ]
 }

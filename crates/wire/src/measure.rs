@@ -88,7 +88,9 @@ impl<'a> Iterator for Fields<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inner::{Ask, CheckIn, Exposure, Posture, Renew, Report, Request, ResourceReport, SecretRequest};
+    use crate::inner::{
+        Ask, CheckIn, Exposure, Posture, Renew, Report, Request, ResourceReport, SecretRequest,
+    };
     use prost::Message as _;
 
     fn check(ask: Ask) -> Result<(), WireError> {

@@ -192,6 +192,7 @@ fn ask_check_in(
         posture: Some(posture.to_wire()),
         clock: seconds_now(),
         continuity: identity.read(CONTINUITY, 256)?.unwrap_or_default(),
+        hold_s: 0,
     };
     let mut reply = check_in_once(link, enrolment, ask.clone())?;
     if reply.want_traits && ask.traits.is_none() {

@@ -35,6 +35,17 @@ impl Stamp {
     }
 }
 
+/// What an envoy has, and what would make it something else.
+#[derive(Clone, Debug)]
+pub struct Current {
+    /// Its assignment.
+    pub assigned: Arc<Assigned>,
+    /// What that was made from, or was found to be still right with.
+    pub stamp: Stamp,
+    /// The secrets whose change concerns this envoy.
+    pub watched: Arc<BTreeSet<SecretPath>>,
+}
+
 /// A signed assignment of one envoy.
 #[derive(Clone, Debug)]
 pub struct Assigned {
@@ -68,34 +79,68 @@ impl Assigned {
 ///
 /// # Errors
 /// When the store or the hand cannot.
-pub fn current(server: &Server, member: &Member) -> Result<Arc<Assigned>, ServerError> {
+pub fn current(server: &Server, member: &Member) -> Result<Current, ServerError> {
     let _turn = member.assigning.lock().unwrap_or_else(PoisonError::into_inner);
     let published = server.published();
     let secrets = server.secrets.snapshot();
     let stamp =
         Stamp { publish: published.version, secret_change: secrets.change, traits: member.live().traits };
-    let held = member.live().assigned.clone();
-    if let Some((assigned, made_from)) = &held
-        && *made_from == stamp
-    {
-        return Ok(Arc::clone(assigned));
-    }
+    let held = match member.live().assigned.clone() {
+        Some(current) if current.stamp == stamp => return Ok(current),
+        Some(current) => Some(current.assigned),
+        None => None,
+    };
     let held = match held {
-        Some((assigned, _)) => Some(assigned),
+        Some(assigned) => Some(assigned),
         None => newest(server, member)?.map(Arc::new),
     };
-    let assigned = match held {
-        Some(held) if published.frozen => held,
+    let (assigned, watched) = match held {
+        Some(held) if published.frozen => {
+            let watched = watched(server, member, &held.stored)?;
+            (held, watched)
+        }
         held => {
-            let wanted = wanted(server, member, &published, &secrets, held.as_deref())?;
+            let (wanted, watched) = wanted(server, member, &published, &secrets, held.as_deref())?;
             match held {
-                Some(held) if says_the_same(&held.assignment, &wanted) => held,
-                _ => Arc::new(issue(server, member, wanted)?),
+                Some(held) if says_the_same(&held.assignment, &wanted) => (held, watched),
+                _ => (Arc::new(issue(server, member, wanted)?), watched),
             }
         }
     };
-    member.live().assigned = Some((Arc::clone(&assigned), stamp));
-    Ok(assigned)
+    let current = Current { assigned, stamp, watched: Arc::new(watched) };
+    member.live().assigned = Some(current.clone());
+    Ok(current)
+}
+
+/// The secrets that concern the envoy by what is assigned to it.
+fn watched(
+    server: &Server,
+    member: &Member,
+    stored: &StoredAssignment,
+) -> Result<BTreeSet<SecretPath>, ServerError> {
+    entitle::watched(server, &stored.bundle, &member.identity, &stored.environment)
+}
+
+/// True if what was published, or a secret that changed, makes another assignment of the one that this envoy has. Reads no store but for an
+/// envoy whose match block depends on its traits.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn is_outdated(server: &Server, member: &Member, current: &Current) -> Result<bool, ServerError> {
+    let assignment = &current.assigned.assignment;
+    let secrets = server.secrets.snapshot();
+    if current.watched.iter().any(|path| secrets.changed_at(path) > assignment.secrets_epoch) {
+        return Ok(true);
+    }
+    let published = server.published();
+    if published.frozen || published.version == current.stamp.publish {
+        return Ok(false);
+    }
+    let traits = if published.wants_traits(&member.identity) { server.traits(&member.id())? } else { None };
+    let choice = published.choose(&member.identity, traits.as_ref());
+    Ok(assignment.bundle != choice.block.digest.as_bytes()
+        || assignment.environment != choice.block.environment
+        || assignment.unmatched != choice.unmatched)
 }
 
 fn newest(server: &Server, member: &Member) -> Result<Option<Assigned>, ServerError> {
@@ -110,14 +155,14 @@ fn wanted(
     published: &crate::published::Published,
     secrets: &crate::secret_index::Snapshot,
     held: Option<&Assigned>,
-) -> Result<Assignment, ServerError> {
+) -> Result<(Assignment, BTreeSet<SecretPath>), ServerError> {
     let traits = if published.wants_traits(&member.identity) { server.traits(&member.id())? } else { None };
     let choice = published.choose(&member.identity, traits.as_ref());
     let (bundle, environment) = (choice.block.digest, choice.block.environment.clone());
     let watched = entitle::watched(server, &bundle, &member.identity, &environment)?;
     let newest_change = watched.iter().map(|path| secrets.changed_at(path)).max().unwrap_or(0);
     let labels = member.identity.labels.iter();
-    Ok(Assignment {
+    let assignment = Assignment {
         format: FORMAT,
         anchor: Digest::of(server.keys.anchor()).as_bytes().to_vec(),
         envoy: member.id().as_bytes().to_vec(),
@@ -132,7 +177,8 @@ fn wanted(
         secrets_epoch: newest_change.max(held.map_or(0, |held| held.assignment.secrets_epoch)),
         issued_at: clock::now(),
         unmatched: choice.unmatched,
-    })
+    };
+    Ok((assignment, watched))
 }
 
 /// A publish that changes nothing for this envoy is no new assignment.

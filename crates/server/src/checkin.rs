@@ -1,16 +1,19 @@
-//! Check-in: anything new? The common answer is no, and is given from memory.
+//! Check-in: anything new? The common answer is no, and is given from memory: at once, or when the time is over for which the envoy lets it be held.
 
-use crate::assign::{self, Assigned, Stamp};
-use crate::dispatch::{blocking, refused};
+use crate::assign::{self, Assigned, Current, Stamp};
+use crate::dispatch::{REVOKED, blocking, refused};
 use crate::fleet::Member;
+use crate::held::{Place, Wake};
 use crate::rest::call;
 use crate::state::Server;
-use crate::{ServerError, clock, entitle};
+use crate::{ServerError, clock};
 use prost::Message as _;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 use vigo_base::{Digest, limits};
-use vigo_store::{Posture, StoredTraits};
-use vigo_wire::inner::{Answer, CheckIn, CheckInReply};
+use vigo_store::{EnvoyState, Posture, StoredTraits};
+use vigo_wire::inner::{Answer, CheckIn, CheckInReply, HOLD_MOST_S};
 
 /// An agent's version, a reason of its protection level and such: text of a peer, cut to a length.
 const TEXT_LIMIT: usize = 200;
@@ -22,13 +25,68 @@ const REASONS: usize = 20;
 /// Answers a check-in.
 pub async fn answer(server: &Arc<Server>, member: &Arc<Member>, check_in: CheckIn) -> Answer {
     note(server, member, &check_in);
-    let stamp = Stamp::now(server, member);
-    let in_memory = member.live().assigned.clone().filter(|(_, made_from)| *made_from == stamp);
+    if check_in.hold_s > 0 {
+        return held(server, member, check_in).await;
+    }
+    let in_memory = in_memory(server, member);
     let is_common = check_in.traits.is_none();
-    if let Some((assigned, _)) = in_memory.filter(|(assigned, _)| is_common && holds(&check_in, assigned)) {
-        return Answer::CheckIn(nothing_new(member, &check_in, &assigned));
+    if let Some(current) = in_memory.filter(|one| is_common && holds(&check_in, &one.assigned)) {
+        return Answer::CheckIn(nothing_new(member, &check_in, &current.assigned));
     }
     blocking(server, member, move |server, member| something_new(server, member, check_in)).await
+}
+
+/// What it has, if it was looked at since anything changed.
+fn in_memory(server: &Server, member: &Member) -> Option<Current> {
+    let stamp = Stamp::now(server, member);
+    member.live().assigned.clone().filter(|current| current.stamp == stamp)
+}
+
+/// Answers when there is something new, or the time is over. Waiting takes a place in memory and nothing else.
+async fn held(server: &Arc<Server>, member: &Arc<Member>, mut check_in: CheckIn) -> Answer {
+    let until = Instant::now() + Duration::from_secs(u64::from(check_in.hold_s.min(HOLD_MOST_S)));
+    loop {
+        let state_changed = member.state_changed.notified();
+        if member.live().state == EnvoyState::Revoked {
+            return refused("revoked", REVOKED);
+        }
+        let in_memory = in_memory(server, member).filter(|_| check_in.traits.is_none());
+        let Some(current) = in_memory.filter(|current| holds(&check_in, &current.assigned)) else {
+            let asked = check_in.clone();
+            let looked =
+                blocking(server, member, move |server, member| something_new(server, member, asked)).await;
+            match looked {
+                Answer::CheckIn(CheckInReply { assignment: None, want_traits: false, .. })
+                    if Instant::now() < until =>
+                {
+                    // Its traits are stored, and what it has is right: from now on in memory.
+                    check_in.traits = None;
+                    continue;
+                }
+                answer => return answer,
+            }
+        };
+        let reply = nothing_new(member, &check_in, &current.assigned);
+        if reply.want_traits {
+            return Answer::CheckIn(reply);
+        }
+        // First the place, then another look: what is published in between finds it there.
+        let mut place = Place::take(server, member, current);
+        if self::in_memory(server, member).is_none() {
+            continue;
+        }
+        tokio::select! {
+            wake = place.woken() => match wake {
+                Wake::News(after) => tokio::time::sleep_until((Instant::now() + after).min(until)).await,
+                Wake::Replaced => return refused("busy", "this envoy has another check-in held by now"),
+                Wake::Stopping => return refused("busy", "the server is stopping: come back"),
+            },
+            () = state_changed => {}
+            () = tokio::time::sleep_until(until) => {
+                return Answer::CheckIn(CheckInReply { server_time: clock::now(), ..reply });
+            }
+        }
+    }
 }
 
 /// What a machine says of itself; written to the store with the next batch.
@@ -94,11 +152,9 @@ fn something_new(server: &Server, member: &Member, check_in: CheckIn) -> Result<
         server.store.set_traits(&member.id(), &StoredTraits { digest, bytes })?;
         member.live().traits = Some(digest);
     }
-    let assigned = assign::current(server, member)?;
+    let Current { assigned, watched, .. } = assign::current(server, member)?;
     let mut reply = nothing_new(member, &check_in, &assigned);
     if !holds(&check_in, &assigned) {
-        let (bundle, environment) = (&assigned.stored.bundle, &assigned.stored.environment);
-        let watched = entitle::watched(server, bundle, &member.identity, environment)?;
         reply.assignment = Some(assigned.signed.clone());
         reply.keys = vec![server.keys.certificates().bundle.clone()];
         reply.secrets = assign::secret_states(server, &watched);

@@ -8,7 +8,7 @@ use crate::tls::Transport;
 use crate::{ServerError, checkin, renew, report, secrets};
 use prost::Message as _;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use vigo_base::limits;
 use vigo_store::EnvoyState;
 use vigo_wire::WireError;
@@ -64,6 +64,7 @@ fn unreadable() -> Answer {
 
 const fn word(ask: &Ask) -> &'static str {
     match ask {
+        Ask::CheckIn(check_in) if check_in.hold_s > 0 => "held-check-in",
         Ask::CheckIn(_) => "check-in",
         Ask::Bundle(_) => "bundle",
         Ask::Secrets(_) => "secrets",
@@ -73,7 +74,16 @@ const fn word(ask: &Ask) -> &'static str {
 }
 
 fn known_code(code: &str) -> &'static str {
-    let known = ["revoked", "unknown-envoy", "stale-bundle", "malformed", "too-large", "busy", "quarantined"];
+    let known = [
+        "revoked",
+        "unknown-envoy",
+        "stale-bundle",
+        "malformed",
+        "too-large",
+        "busy",
+        "too-many",
+        "quarantined",
+    ];
     known.into_iter().find(|one| *one == code).unwrap_or("expired")
 }
 
@@ -94,15 +104,26 @@ async fn decide(server: &Arc<Server>, member: &Arc<Member>, transport: Transport
             blocking(server, member, move |server, member| bundle(server, member, &wanted)).await
         }
         Ask::Secrets(wanted) => {
+            if let Err(wait) = member.rates.secrets() {
+                return too_many("requests for secrets", wait);
+            }
             blocking(server, member, move |server, member| secrets::answer(server, member, &wanted)).await
         }
         Ask::Report(report) => {
+            if let Err(wait) = member.rates.report() {
+                return too_many("reports", wait);
+            }
             blocking(server, member, move |server, member| report::answer(server, member, report)).await
         }
         Ask::Renew(wanted) => {
             blocking(server, member, move |server, member| renew::answer(server, member, &wanted)).await
         }
     }
+}
+
+fn too_many(what: &str, wait: Duration) -> Answer {
+    let seconds = wait.as_secs() + 1;
+    refused("too-many", format!("this envoy sends too many {what}: the next one in {seconds} s"))
 }
 
 /// What a revoked envoy is told.

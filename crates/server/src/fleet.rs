@@ -3,11 +3,13 @@
 //! The store stays the truth. Members are read from it when they are first heard of; what check-ins say is written back in batches, and what the
 //! last seconds before a crash said (last seen, posture) may be lost. Rights are never decided here alone: secrets, enrolment and renewal ask the store.
 
-use crate::assign::{Assigned, Stamp};
+use crate::assign::Current;
+use crate::rates::Rates;
 use crate::state::Server;
 use crate::{ServerError, clock};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use tokio::sync::Notify;
 use vigo_base::{Digest, EnvoyId};
 use vigo_store::{Envoy, EnvoyState, NewEnvoy, Posture, Sighting};
 
@@ -19,6 +21,10 @@ pub struct Member {
     /// Who it is; fixed at enrolment.
     pub identity: NewEnvoy,
     live: Mutex<Live>,
+    /// Told when its state changes: whoever keeps an answer back for it looks again.
+    pub(crate) state_changed: Notify,
+    /// How often it may ask for what costs.
+    pub(crate) rates: Rates,
     /// Held while a new assignment is made, so that two check-ins do not make two.
     pub(crate) assigning: Mutex<()>,
 }
@@ -38,8 +44,8 @@ pub struct Live {
     pub traits: Option<Digest>,
     /// Its clock was found wrong; said once.
     pub clock_is_wrong: bool,
-    /// Its current assignment, and what it was made from.
-    pub assigned: Option<(Arc<Assigned>, Stamp)>,
+    /// What it has, as far as it was looked at since the start.
+    pub assigned: Option<Current>,
 }
 
 impl Member {
@@ -55,7 +61,13 @@ impl Member {
             clock_is_wrong: false,
             assigned: None,
         };
-        Self { identity: envoy.identity, live: Mutex::new(live), assigning: Mutex::new(()) }
+        Self {
+            identity: envoy.identity,
+            live: Mutex::new(live),
+            state_changed: Notify::new(),
+            rates: Rates::default(),
+            assigning: Mutex::new(()),
+        }
     }
 
     /// Its id.
@@ -73,9 +85,12 @@ impl Member {
     /// Notes what the store says of its state. What was read before a revocation does not undo it: a revoked envoy stays revoked.
     pub fn note_state(&self, state: EnvoyState) {
         let mut live = self.live();
-        if live.state != EnvoyState::Revoked {
-            live.state = state;
+        if live.state == EnvoyState::Revoked || live.state == state {
+            return;
         }
+        live.state = state;
+        drop(live);
+        self.state_changed.notify_waiters();
     }
 
     /// What changes; never held across anything that waits.

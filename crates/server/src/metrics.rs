@@ -10,7 +10,7 @@ use prometheus_client::registry::{Registry, Unit};
 /// What was asked and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Asked {
-    /// `check-in`, `bundle`, `secrets`, `report`, `renew`, `enrol`, `handshake`.
+    /// `check-in`, `held-check-in`, `bundle`, `secrets`, `report`, `renew`, `enrol`, `handshake`.
     pub what: &'static str,
     /// `done`, or the word of the refusal.
     pub outcome: &'static str,
@@ -41,6 +41,10 @@ pub struct Metrics {
     pub audit_records: Counter,
     /// Envoys that are not revoked.
     pub envoys: Gauge,
+    /// Check-ins that are held now.
+    pub held: Gauge,
+    /// Held check-ins that were woken by news.
+    pub woken: Counter,
     /// Inner sessions in memory.
     pub sessions: Gauge,
     /// The current publish.
@@ -60,6 +64,8 @@ impl Metrics {
             secrets_sealed: Counter::default(),
             audit_records: Counter::default(),
             envoys: Gauge::default(),
+            held: Gauge::default(),
+            woken: Counter::default(),
             sessions: Gauge::default(),
             publish: Gauge::default(),
         };
@@ -79,6 +85,8 @@ impl Metrics {
         registry.register("secrets_sealed", "Secrets handed out, sealed", metrics.secrets_sealed.clone());
         registry.register("audit_records", "Audit records written", metrics.audit_records.clone());
         registry.register("envoys", "Envoys that are not revoked", metrics.envoys.clone());
+        registry.register("held_check_ins", "Check-ins that are held now", metrics.held.clone());
+        registry.register("woken_check_ins", "Held check-ins that were woken by news", metrics.woken.clone());
         registry.register("sessions", "Inner sessions in memory", metrics.sessions.clone());
         registry.register("publish", "The current publish", metrics.publish.clone());
         metrics

@@ -18,17 +18,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tonic::body::Body;
 use tonic::server::Grpc;
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 use vigo_base::{Digest, EnvoyId};
+use vigo_wire::inner::HOLD_MOST_S;
 use vigo_wire::outer::{Bytes, ENROL, ENROL_LIMIT, EXCHANGE, FRAME_LIMIT, Frame};
 use vigo_wire::session::{HANDSHAKE, SessionContext, respond};
 
-/// How long one exchange may take, its body included.
+/// How long the body of an exchange may take to come in, and how long its answer may take beyond the time for which it may be held.
 const EXCHANGE_TIME: Duration = Duration::from_secs(120);
+/// How long an exchange that came in may take in all.
+const HELD_TIME: Duration = EXCHANGE_TIME.saturating_add(Duration::from_secs(HOLD_MOST_S as u64));
 /// How long an enrolment may take.
 const ENROL_TIME: Duration = Duration::from_secs(30);
 /// Enrolments at work at a time: anybody may ask.
@@ -68,11 +71,22 @@ impl Relay {
         };
         let Some(_turn) = self.turns.of(transport.envoy) else { return busy() };
         let request = request.map(|body| self.turns.metered(body));
-        let service = tower::service_fn(move |asked| exchange(Arc::clone(&self.server), transport, asked));
+        let came_in = Arc::new(Notify::new());
+        let reader = Arc::clone(&came_in);
+        let service = tower::service_fn(move |asked| {
+            reader.notify_one();
+            exchange(Arc::clone(&self.server), transport, asked)
+        });
         let mut grpc = Grpc::new(ProstCodec::<Frame, Frame>::default())
             .max_decoding_message_size(REQUEST_LIMIT + FRAME_SURPLUS)
             .max_encoding_message_size(FRAME_LIMIT);
-        within(EXCHANGE_TIME, grpc.unary(service, request)).await
+        let mut call = std::pin::pin!(grpc.unary(service, request));
+        tokio::select! {
+            done = call.as_mut() => return done,
+            () = came_in.notified() => {}
+            () = tokio::time::sleep(EXCHANGE_TIME) => return took_too_long(),
+        }
+        within(HELD_TIME, call).await
     }
 }
 
@@ -103,7 +117,11 @@ fn busy() -> http::Response<Body> {
 
 async fn within(limit: Duration, call: impl Future<Output = http::Response<Body>>) -> http::Response<Body> {
     let done = tokio::time::timeout(limit, call).await;
-    done.unwrap_or_else(|_| Status::deadline_exceeded("the call took too long").into_http())
+    done.unwrap_or_else(|_| took_too_long())
+}
+
+fn took_too_long() -> http::Response<Body> {
+    Status::deadline_exceeded("the call took too long").into_http()
 }
 
 async fn enrol(relay: Relay, asked: Request<Bytes>) -> Result<Response<Bytes>, Status> {

@@ -56,11 +56,11 @@ impl SecretIndex {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads every change since the last one that is known. Blocks; called at start and after each change of this server's own.
+    /// Reads every change since the last one that is known; true if there was one. Blocks.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn catch_up(&self, store: &dyn Store) -> Result<(), ServerError> {
+    pub fn catch_up(&self, store: &dyn Store) -> Result<bool, ServerError> {
         let mut next = Snapshot::clone(&self.snapshot());
         loop {
             let changes = store.secret_changes(next.change, BATCH)?;
@@ -75,9 +75,10 @@ impl SecretIndex {
             }
         }
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if next.change > current.change {
+        let is_news = next.change > current.change;
+        if is_news {
             *current = Arc::new(next);
         }
-        Ok(())
+        Ok(is_news)
     }
 }

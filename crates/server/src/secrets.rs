@@ -9,7 +9,7 @@ use crate::rest::call::record;
 use crate::state::Server;
 use crate::{ServerError, assign, clock, entitle};
 use vigo_base::{SecretPath, limits};
-use vigo_hand::{Binding, VaultRecord};
+use vigo_hand::{Binding, FailureCode, SealedItem, VaultRecord};
 use vigo_store::{Entitled, EnvoyState, NewAudit, SecretRecord};
 use vigo_wire::inner::{Answer, SecretItem, SecretReply, SecretRequest};
 
@@ -143,6 +143,42 @@ fn audit(member: &Member, wanted: &Wanted, decisions: &[Decision]) -> Vec<NewAud
     wanted.paths.iter().zip(decisions).map(one).collect()
 }
 
+/// Seals all records, or, where one of them does not open, each by itself: a broken one is `None` and takes no other with it.
+fn reseal(
+    server: &Server,
+    member: &Member,
+    records: &[VaultRecord],
+    wanted: &Wanted,
+    binding: &Binding,
+) -> Result<Vec<Option<SealedItem>>, ServerError> {
+    let is_broken = |error: &ServerError| match error {
+        ServerError::Hand(error) => error
+            .code()
+            .is_some_and(|code| !matches!(code, FailureCode::Room | FailureCode::Locked | FailureCode::Bug)),
+        _ => false,
+    };
+    match server.keys.reseal(records, &wanted.key, binding) {
+        Ok(sealed) => return Ok(sealed.into_iter().map(Some).collect()),
+        Err(error) if is_broken(&error) => {}
+        Err(error) => return Err(error),
+    }
+    let mut sealed = Vec::with_capacity(records.len());
+    for record in records {
+        match server.keys.reseal(std::slice::from_ref(record), &wanted.key, binding) {
+            Ok(one) => sealed.push(one.into_iter().next()),
+            Err(error) if is_broken(&error) => {
+                let why = vigo_base::chain(&error);
+                tracing::error!(path = record.path.as_str(), error = why, "a stored secret does not open");
+                let actor = member.actor();
+                server.append_audit(&[self::record(&actor, ACTION, record.path.as_str(), "failed", &why)])?;
+                sealed.push(None);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sealed)
+}
+
 fn seal(
     server: &Server,
     member: &Member,
@@ -159,7 +195,7 @@ fn seal(
     };
     let granted: Vec<VaultRecord> = wanted.paths.iter().zip(&decisions).filter_map(granted).collect();
     let binding = Binding { party: *member.id().as_bytes(), epoch, request: wanted.request };
-    let mut sealed = server.keys.reseal(&granted, &wanted.key, &binding)?.into_iter();
+    let mut sealed = reseal(server, member, &granted, wanted, &binding)?.into_iter();
     let mut items = Vec::with_capacity(decisions.len());
     for (path, decision) in wanted.paths.iter().zip(decisions) {
         let mut item = SecretItem { path: path.to_string(), ..SecretItem::default() };
@@ -168,10 +204,19 @@ fn seal(
             Decision::Granted(record) => {
                 let sealed =
                     sealed.next().ok_or(ServerError::Bug("the hand sealed fewer values than asked"))?;
-                item.version = record.version.0;
-                item.encapsulated = sealed.sealed.encapsulated;
-                item.ciphertext = sealed.sealed.ciphertext;
-                server.metrics.secrets_sealed.inc();
+                match sealed {
+                    Some(sealed) => {
+                        item.version = record.version.0;
+                        item.encapsulated = sealed.sealed.encapsulated;
+                        item.ciphertext = sealed.sealed.ciphertext;
+                        server.metrics.secrets_sealed.inc();
+                    }
+                    None => {
+                        item.refused = format!(
+                            "what the server has stored of `{path}` does not open: set it anew with `vigocli secrets set {path}`"
+                        );
+                    }
+                }
             }
         }
         items.push(item);

@@ -7,7 +7,7 @@ use crate::protection::Protection;
 use crate::relay::Relay;
 use crate::settings::Settings;
 use crate::state::Server;
-use crate::{ServerError, auth, clock, listen, rest, tls};
+use crate::{ServerError, auth, clock, held, listen, rest, tls};
 use rustls::pki_types::CertificateDer;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -124,8 +124,12 @@ async fn serve(
         rest::service(Arc::clone(server)),
         stopped.clone(),
     );
-    let tasks =
-        [tokio::spawn(relay), tokio::spawn(rest), tokio::spawn(housekeeping(Arc::clone(server), stopped))];
+    let tasks = [
+        tokio::spawn(relay),
+        tokio::spawn(rest),
+        tokio::spawn(held::keep_waking(Arc::clone(server), stopped.clone())),
+        tokio::spawn(housekeeping(Arc::clone(server), stopped)),
+    ];
     folder::replace(&folder.admin_token(), admin_token.as_bytes(), 0o600)?;
     drop(admin_token);
     if let Some(path) = &settings.ready_file {
@@ -187,7 +191,7 @@ async fn housekeeping(server: Arc<Server>, mut stop: watch::Receiver<bool>) {
     loop {
         let work: fn(&Server) -> Result<(), ServerError> = tokio::select! {
             _ = flush.tick() => |server| {
-                server.secrets.catch_up(&*server.store)?;
+                server.note_secret_changes()?;
                 server.fleet.flush(server).map(drop)
             },
             _ = tidy.tick() => |server| {

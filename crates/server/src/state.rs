@@ -3,6 +3,7 @@
 use crate::auth::Tokens;
 use crate::bundles::Bundles;
 use crate::fleet::Fleet;
+use crate::held::HeldCheckIns;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::published::Published;
@@ -32,6 +33,8 @@ pub struct Server {
     pub authority: CertificateDer<'static>,
     /// Envoys in memory.
     pub fleet: Fleet,
+    /// Check-ins that are kept back while there is nothing new.
+    pub held: HeldCheckIns,
     /// Inner sessions.
     pub sessions: Sessions,
     /// Names and versions of secrets.
@@ -68,6 +71,7 @@ impl Server {
             keys,
             authority,
             fleet: Fleet::default(),
+            held: HeldCheckIns::default(),
             sessions: Sessions::default(),
             secrets: SecretIndex::default(),
             bundles: Bundles::default(),
@@ -95,6 +99,18 @@ impl Server {
     pub fn swap_in(&self, published: Published) {
         self.metrics.publish.set(i64::try_from(published.version).unwrap_or(i64::MAX));
         *self.published.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(published);
+        self.held.news();
+    }
+
+    /// Takes in every change of a secret that the store has. Blocks; called after each change of this server's own, and now and then.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn note_secret_changes(&self) -> Result<(), ServerError> {
+        if self.secrets.catch_up(&*self.store)? {
+            self.held.news();
+        }
+        Ok(())
     }
 
     /// One publish at a time.

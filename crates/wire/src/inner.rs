@@ -92,7 +92,15 @@ pub struct CheckIn {
     /// The continuity value last given; tells a clone of this machine from the machine.
     #[prost(bytes = "vec", tag = "9")]
     pub continuity: Vec<u8>,
+    /// The answer may be kept back for so many seconds while there is nothing new; 0 asks for one at once. The server bounds it
+    /// ([`HOLD_MOST_S`]), and answers earlier as soon as it has something else than what this envoy says it holds.
+    #[prost(uint32, tag = "10")]
+    pub hold_s: u32,
 }
+
+/// A check-in is held for so many seconds at most: with what an answer may take, less than [`crate::session::GRACE_S`], so that a session that
+/// was good when the check-in began is good for its answer.
+pub const HOLD_MOST_S: u32 = 240;
 
 /// What protection a machine gives, by its own word.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -313,7 +321,7 @@ pub struct RenewReply {
 /// No, and why.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Refused {
-    /// One of the fixed words: `revoked`, `unknown-envoy`, `stale-bundle`, `malformed`, `too-large`, `busy`, `quarantined`, `expired` (the transport certificate: renew it).
+    /// One of the fixed words: `revoked`, `unknown-envoy`, `stale-bundle`, `malformed`, `too-large`, `busy`, `too-many` (requests: it is to wait), `quarantined`, `expired` (the transport certificate: renew it).
     #[prost(string, tag = "1")]
     pub code: String,
     /// For people: what and what to do.

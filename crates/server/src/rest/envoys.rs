@@ -49,7 +49,8 @@ fn show_envoy(server: &Server, envoy: &Envoy) -> Result<Map<String, Value>, Prob
     let last_seen = live.as_ref().map_or(envoy.last_seen.unwrap_or(0), |live| live.last_seen);
     let posture = live.as_ref().map_or(&envoy.posture, |live| &live.posture);
     let newest = live.as_ref().and_then(|live| live.assigned.as_ref());
-    let publish = newest.map_or(current.as_ref().map_or(0, |one| one.publish), |(_, stamp)| stamp.publish);
+    let publish =
+        newest.map_or(current.as_ref().map_or(0, |one| one.publish), |current| current.stamp.publish);
     let published = server.published();
     let traits = if published.wants_traits(identity) { server.traits(&identity.id)? } else { None };
     let block = published.choose(identity, traits.as_ref()).block;

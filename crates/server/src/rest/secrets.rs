@@ -119,7 +119,7 @@ fn store(
     let audit = call.audit(Permission::SecretsSet, path.as_str(), "allowed", &version.to_string());
     server.store.put_secret(&secret, &[audit])?;
     server.metrics.audit_records.inc();
-    server.secrets.catch_up(&*server.store)?;
+    server.note_secret_changes()?;
     Ok(Answer::object(json!({ "path": path.as_str(), "version": version.0 })))
 }
 
@@ -130,7 +130,7 @@ pub fn remove(server: &Server, call: &Call) -> Result<Answer, Problem> {
     let audit = call.audit(Permission::SecretsSet, path.as_str(), "allowed", "removed");
     server.store.remove_secret(&path, clock::now(), call.principal.name(), &[audit])?;
     server.metrics.audit_records.inc();
-    server.secrets.catch_up(&*server.store)?;
+    server.note_secret_changes()?;
     Ok(Answer::object(json!({ "path": path.as_str() })))
 }
 

@@ -24,6 +24,7 @@ pub fn ready(server: &Server, _: &Call) -> Result<Answer, Problem> {
 /// `GET /metrics`.
 pub fn metrics(server: &Server, _: &Call) -> Result<Answer, Problem> {
     server.metrics.sessions.set(i64::try_from(server.sessions.count()).unwrap_or(i64::MAX));
+    server.metrics.held.set(i64::try_from(server.held.count()).unwrap_or(i64::MAX));
     let text = server.metrics.text().map_err(|_| Problem::new(Code::Bug, "the metrics cannot be written"))?;
     Ok(Answer::Text("application/openmetrics-text; version=1.0.0; charset=utf-8", text))
 }

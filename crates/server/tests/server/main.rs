@@ -12,6 +12,7 @@
 mod config;
 mod enrolment;
 mod envoys;
+mod holding;
 mod hostile;
 mod hostile_relay;
 mod rest;

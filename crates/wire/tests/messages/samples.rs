@@ -166,6 +166,7 @@ fn questions() -> Vec<Sample> {
         posture: Some(posture()),
         clock: 4,
         continuity: vec![5; 16],
+        hold_s: 6,
     };
     let bundle = BundleRequest { digest: vec![1; 32] };
     let secrets = SecretRequest {

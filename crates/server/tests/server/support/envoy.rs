@@ -120,19 +120,22 @@ impl Candidate {
         let enrolled = self.ask(server).await.unwrap();
         let certificate = (enrolled.chain.clone(), self.transport.serialize_der());
         let outer = Outer::new(server, Some(certificate.clone()));
-        Envoy { enrolled, identity: self.identity, certificate, outer, session: None, held: (0, 0) }
+        let identity = Arc::new(self.identity);
+        Envoy { enrolled, identity, certificate, outer, session: None, held: (0, 0), traits_digest: vec![] }
     }
 }
 
 /// An enrolled machine.
 pub struct Envoy {
     pub enrolled: Enrolled,
-    identity: Identity,
+    identity: Arc<Identity>,
     pub certificate: (Vec<Vec<u8>>, Vec<u8>),
     pub outer: Outer,
     session: Option<([u8; 16], Session)>,
     /// Term and generation of the assignment it holds.
     pub held: (u64, u64),
+    /// The digest that it says its traits have.
+    pub traits_digest: Vec<u8>,
 }
 
 impl Envoy {
@@ -215,21 +218,51 @@ impl Envoy {
 
     pub fn check_in_request(&self) -> CheckIn {
         let (term, generation) = self.held;
-        CheckIn { agent_version: "test".into(), formats: vec![1], term, generation, ..CheckIn::default() }
+        CheckIn {
+            agent_version: "test".into(),
+            formats: vec![1],
+            term,
+            generation,
+            traits_digest: self.traits_digest.clone(),
+            ..CheckIn::default()
+        }
+    }
+
+    /// The same envoy on another connection, with a session of its own.
+    pub fn twin(&self, server: &Vigosrv) -> Self {
+        Self {
+            enrolled: self.enrolled.clone(),
+            identity: Arc::clone(&self.identity),
+            certificate: self.certificate.clone(),
+            outer: Outer::new(server, Some(self.certificate.clone())),
+            session: None,
+            held: self.held,
+            traits_digest: self.traits_digest.clone(),
+        }
+    }
+
+    /// A check-in that may be held for so long.
+    pub async fn hold(&mut self, hold_s: u32) -> Answer {
+        let check_in = CheckIn { hold_s, ..self.check_in_request() };
+        self.ask(Ask::CheckIn(check_in)).await
+    }
+
+    /// A new assignment is verified and held.
+    pub fn take(&mut self, reply: &CheckInReply) {
+        let Some(signed) = &reply.assignment else { return };
+        let time = reply.server_time;
+        let verified =
+            verify_assignment(signed, &reply.keys, &self.enrolled.anchor, &self.id(), time).unwrap();
+        let assignment = verified.assignment();
+        assert!((assignment.term, assignment.generation) > self.held, "generations rise");
+        self.held = (assignment.term, assignment.generation);
     }
 
     /// Checks in; a new assignment is verified and held.
     pub async fn check_in(&mut self) -> CheckInReply {
         let check_in = self.check_in_request();
         let Answer::CheckIn(reply) = self.ask(Ask::CheckIn(check_in)).await else { panic!("no check-in") };
-        if let Some(signed) = &reply.assignment {
-            let time = reply.server_time;
-            let verified =
-                verify_assignment(signed, &reply.keys, &self.enrolled.anchor, &self.id(), time).unwrap();
-            let assignment = verified.assignment();
-            assert!((assignment.term, assignment.generation) > self.held, "generations rise");
-            self.held = (assignment.term, assignment.generation);
-        }
+        self.take(&reply);
         reply
     }
 

@@ -64,6 +64,8 @@ mod content;
 mod error;
 mod process;
 pub mod target;
+#[doc(hidden)]
+pub mod trial;
 mod types;
 
 pub use client::Hand;

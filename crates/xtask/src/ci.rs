@@ -1,16 +1,21 @@
-//! `ci`: what has to pass before a change goes in: check, test, and the agent type-checked for the other systems it runs on.
+//! `ci`: what has to pass before a change goes in: check, test, a short fuzzing, and the agent type-checked for the other systems it runs on.
 
 use crate::budget::{Account, parse};
 use crate::process::{Failure, cargo, is_installed, is_root, output, run as run_command, stage};
-use crate::{check, test, tree};
+use crate::{check, fuzz, test, tree};
 use std::path::Path;
 use std::process::Command;
 
 /// Systems for which the agent is type-checked besides this one.
 const OTHERS: [&str; 2] = ["aarch64-unknown-linux-musl", "x86_64-unknown-freebsd"];
 /// Programs that building and testing need, and the packages that have them.
-const PROGRAMS: [(&str, &[&str]); 4] =
-    [("cc", &["gcc", "libc6-dev"]), ("python3", &["python3"]), ("git", &["git"]), ("strace", &["strace"])];
+const PROGRAMS: [(&str, &[&str]); 5] = [
+    ("cc", &["gcc", "libc6-dev"]),
+    ("c++", &["g++"]),
+    ("python3", &["python3"]),
+    ("git", &["git"]),
+    ("strace", &["strace"]),
+];
 
 pub fn run() -> Result<(), Failure> {
     install()?;
@@ -18,6 +23,7 @@ pub fn run() -> Result<(), Failure> {
     let outcomes = [
         account.stage("check", check::run),
         account.stage("test", || test::run(false)),
+        account.stage("fuzz", || fuzz::run(fuzz::CI_S, &[])),
         account.stage("other systems", other_systems),
     ];
     let budget = std::fs::read_to_string(tree::root().join("ci/budget.toml")).unwrap_or_default();

@@ -13,6 +13,7 @@ mod check;
 mod ci;
 mod demo;
 mod dist;
+mod fuzz;
 mod layers;
 mod nightly;
 mod process;
@@ -32,9 +33,11 @@ const USAGE: &str = "usage: cargo xtask TASK
   ci                check, test, and the agent type-checked for other systems; CPU time against ci/budget.toml
   demo [--once]     builds and runs the main job in one folder, without root
   bench             benchmarks of the release binaries
+  fuzz [SECONDS [TARGET..]]
+                    every decoder of bytes from outside under libFuzzer, 60 seconds each unless said
   tidy              rules of style that no compiler checks
   layers            the table in ARCHITECTURE.md against the workspace
-  nightly           dist, the tests with many more random cases, benchmarks
+  nightly           dist, the tests with many more random cases, fuzzing, benchmarks
   dist              the binaries as they are shipped";
 
 fn main() -> ExitCode {
@@ -62,6 +65,8 @@ fn run(words: &[&str]) -> Result<(), Failure> {
         ["demo"] => demo::run(false),
         ["demo", "--once"] => demo::run(true),
         ["bench"] => bench::run(),
+        ["fuzz"] => fuzz::run(fuzz::NIGHTLY_S, &[]),
+        ["fuzz", seconds, names @ ..] => fuzz::run(seconds.parse().map_err(|_| Failure::Usage)?, names),
         ["tidy"] => tidy::run().and_then(|()| promises::run()),
         ["layers"] => layers::run(),
         ["nightly"] => nightly::run(),

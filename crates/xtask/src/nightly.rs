@@ -1,7 +1,7 @@
-//! `nightly`: what takes too long for every change: the shipped binaries, the property tests with many more cases, the benchmarks.
+//! `nightly`: what takes too long for every change: the shipped binaries, the property tests with many more cases, fuzzing, the benchmarks.
 
 use crate::process::{self, Failure, cargo, stage};
-use crate::{bench, dist};
+use crate::{bench, dist, fuzz};
 
 /// Cases of each property test; by default there are 256.
 const CASES: &str = "20000";
@@ -10,5 +10,6 @@ pub fn run() -> Result<(), Failure> {
     dist::run()?;
     stage("tests with many more random cases");
     process::run(cargo().args(["test", "--workspace", "--locked", "--quiet"]).env("PROPTEST_CASES", CASES))?;
+    fuzz::run(fuzz::NIGHTLY_S, &[])?;
     bench::run()
 }

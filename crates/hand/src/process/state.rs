@@ -15,7 +15,7 @@ use vigo_wire::hand::{self as wire, FailureCode, Role};
 const SLACK: usize = 96 << 10;
 
 /// What the process holds between two requests. Without `Debug`: nearly all of it is secret.
-pub(super) struct State {
+pub(crate) struct State {
     /// `None` before the first frame.
     pub(super) role: Option<Role>,
     /// The values of a node.
@@ -29,7 +29,7 @@ pub(super) struct State {
     /// Seed of the salts, and the envoy that is bound in.
     pub(super) salt: Option<(zeroize::Zeroizing<[u8; 32]>, Vec<u8>)>,
     /// Of the unlocked vault.
-    pub(super) master: Option<MasterKey>,
+    pub(crate) master: Option<MasterKey>,
     /// The trust anchor.
     pub(super) anchor: Option<SigningKey>,
     /// The bundle key.
@@ -53,7 +53,7 @@ pub(super) struct Held {
 }
 
 impl State {
-    pub(super) fn new(spawner: Spawner, mut warnings: Vec<String>, sandboxed: std::io::Result<()>) -> Self {
+    pub(crate) fn new(spawner: Spawner, mut warnings: Vec<String>, sandboxed: std::io::Result<()>) -> Self {
         let network_denied = sandboxed.is_ok();
         if let Err(error) = sandboxed {
             warnings.push(format!("cannot deny the network to the hand: {error}"));

@@ -36,7 +36,7 @@ struct Row {
 type Handler = fn(&mut State, &[u8], Vec<OwnedFd>) -> Result<Vec<u8>, Violation>;
 
 /// What ends the process: who sends such a frame is not the program that started it, or is out of step.
-pub(super) struct Violation(pub(super) &'static str);
+pub(crate) struct Violation(pub(crate) &'static str);
 
 macro_rules! row {
     ($ask:ident, $roles:expr, $largest:expr, $descriptors:expr, $handler:path) => {
@@ -87,7 +87,7 @@ const TABLE: &[Row] = &[
 ];
 
 /// Answers one frame.
-pub(super) fn answer(
+pub(crate) fn answer(
     state: &mut State,
     frame: &[u8],
     descriptors: Vec<OwnedFd>,

@@ -180,7 +180,8 @@ fn token(arguments: &EnrollArguments) -> Result<Token, AgentError> {
         (None, Some(path)) => read_token(path)?,
         (None, None) => return Err(AgentError::Token("none was given; use --token-file FILE".to_owned())),
     };
-    Ok(Token::parse(line.trim())?)
+    let token = Token::parse(line.trim())?;
+    Ok(if arguments.token.is_some() { token.from_command_line() } else { token })
 }
 
 fn read_token(path: &Path) -> Result<String, AgentError> {

@@ -15,6 +15,8 @@ use vigo_wire::sign::SignContext;
 const ACTION: &str = "envoys.enrol";
 /// The first assignment of a new envoy has at least this generation.
 const FIRST_GENERATION: u64 = 1;
+/// A token that may stand on a command line lives no longer.
+const HOUR_S: u64 = 3600;
 
 /// Answers an enrolment request. Blocks.
 ///
@@ -64,6 +66,12 @@ fn decide(server: &Server, bytes: &[u8]) -> Result<(Vec<u8>, &'static str), Serv
         deny(server, &token, request.name.as_str(), &message);
         return refuse(RefusalCode::NameNotAllowed, &message, Some(&key));
     }
+    if request.token_on_command_line && !may_stand_on_a_command_line(&token) {
+        let message = "the token stood on a command line, where every user could read it, and is good for more than a single use within an hour; \
+                       use `--token-file`, and make a new token: this one may have been seen";
+        deny(server, &token, request.name.as_str(), message);
+        return refuse(RefusalCode::TokenExposed, message, Some(&key));
+    }
     match grant(server, &token, &request, &key) {
         Ok(answer) => Ok((answer, "done")),
         Err(ServerError::CertificateRequest) => {
@@ -79,6 +87,11 @@ fn decide(server: &Server, bytes: &[u8]) -> Result<(Vec<u8>, &'static str), Serv
         },
         Err(error) => Err(error),
     }
+}
+
+/// The one exception that SECURITY.md names: a token whose line was seen is soon worth nothing.
+const fn may_stand_on_a_command_line(token: &Token) -> bool {
+    token.uses_left <= 1 && token.expires_at.saturating_sub(token.created_at) <= HOUR_S
 }
 
 /// Refusals of the transaction; everything else is a failure.

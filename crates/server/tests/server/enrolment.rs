@@ -26,6 +26,23 @@ async fn a_token_is_good_for_its_uses_and_its_names() {
 }
 
 #[tokio::test]
+async fn a_token_that_stood_on_a_command_line_is_for_a_single_use_within_an_hour() {
+    let server = Vigosrv::new();
+    let admin = server.admin();
+    let too_good = [json!({ "match": "*", "uses": 2 }), json!({ "match": "*", "ttl_seconds": 3601 })];
+    for (number, too_good) in too_good.into_iter().enumerate() {
+        let token = admin.token(too_good).await;
+        assert_eq!(Candidate::seen(&token, "web-1").refusal(&server).await, ("token-exposed".into(), true));
+        assert!(
+            Candidate::new(&token, &format!("db-{number}")).ask(&server).await.is_ok(),
+            "the same token from a file"
+        );
+    }
+    let token = admin.token(json!({ "match": "*" })).await;
+    assert!(Candidate::seen(&token, "web-3").ask(&server).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_token_that_is_unknown_wrong_or_expired_lets_nobody_in() {
     let server = Vigosrv::new();
     let admin = server.admin();

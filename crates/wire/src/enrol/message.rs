@@ -32,6 +32,9 @@ pub struct EnrolRequest {
     /// HMAC-SHA256 by the token's key over this message without the MAC.
     #[prost(bytes = "vec", tag = "9")]
     pub mac: Vec<u8>,
+    /// The token stood on a command line: it must be for a single use within an hour.
+    #[prost(bool, tag = "10")]
+    pub token_on_command_line: bool,
 }
 
 /// From the server.
@@ -143,11 +146,13 @@ pub enum RefusalCode {
     Rejected,
     /// Not now: ask again later with the same request.
     Busy,
+    /// The token stood on a command line and is good for more than a single use within an hour.
+    TokenExposed,
 }
 
 impl RefusalCode {
     /// Every code.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::UnknownToken,
         Self::WrongToken,
         Self::SpentToken,
@@ -158,6 +163,7 @@ impl RefusalCode {
         Self::Pending,
         Self::Rejected,
         Self::Busy,
+        Self::TokenExposed,
     ];
 
     /// The word on the wire.
@@ -174,6 +180,7 @@ impl RefusalCode {
             Self::Pending => "pending",
             Self::Rejected => "rejected",
             Self::Busy => "busy",
+            Self::TokenExposed => "token-exposed",
         }
     }
 

@@ -62,6 +62,7 @@ pub fn request(
         nonce: random::array::<32>()?.to_vec(),
         signature: Vec::new(),
         mac: Vec::new(),
+        token_on_command_line: token.is_from_command_line(),
     };
     request.signature = identity.sign(SignContext::EnrolRequest, &request.encode_to_vec())?.to_vec();
     request.mac = mac(&token.key()?, REQUEST, &request.encode_to_vec())?.to_vec();
@@ -212,6 +213,8 @@ pub struct VerifiedRequest {
     pub certificate_request: Vec<u8>,
     /// To be bound into the answer.
     pub nonce: [u8; 32],
+    /// The token stood on a command line.
+    pub token_on_command_line: bool,
 }
 
 /// Verifies a request: the MAC first, then the proof that the sender holds the identity key, then the fields.
@@ -242,6 +245,7 @@ pub fn verify_request(bytes: &[u8], key: &TokenKey) -> Result<VerifiedRequest, W
         exchange: array(REQUEST, "the session key has not 32 bytes", &request.exchange)?,
         certificate_request: request.certificate_request,
         nonce: array(REQUEST, "the nonce has not 32 bytes", &request.nonce)?,
+        token_on_command_line: request.token_on_command_line,
     })
 }
 

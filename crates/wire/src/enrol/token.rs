@@ -35,6 +35,7 @@ pub struct Token {
     id: [u8; 16],
     secret: Zeroizing<[u8; 32]>,
     anchor: Digest,
+    on_command_line: bool,
 }
 
 impl Token {
@@ -43,7 +44,7 @@ impl Token {
     /// # Errors
     /// When the kernel gives no random bytes.
     pub fn generate(anchor: Digest) -> Result<Self, WireError> {
-        Ok(Self { id: random::array()?, secret: random::secret()?, anchor })
+        Ok(Self { id: random::array()?, secret: random::secret()?, anchor, on_command_line: false })
     }
 
     /// Reads the line; white space around it is no part of it.
@@ -67,7 +68,20 @@ impl Token {
             return Err(WireError::Token("it has too many parts"));
         }
         let anchor = Digest::from_bytes(&anchor).ok_or(WireError::Token("the digest is damaged"))?;
-        Ok(Self { id, secret, anchor })
+        Ok(Self { id, secret, anchor, on_command_line: false })
+    }
+
+    /// The same token, which stood on a command line where every user could read it: the request says so, and the server takes only those for
+    /// a single use within an hour.
+    #[must_use]
+    pub fn from_command_line(self) -> Self {
+        Self { on_command_line: true, ..self }
+    }
+
+    /// Whether it stood on a command line.
+    #[must_use]
+    pub const fn is_from_command_line(&self) -> bool {
+        self.on_command_line
     }
 
     /// The line, without a newline: to be shown once.

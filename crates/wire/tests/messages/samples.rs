@@ -274,6 +274,7 @@ fn enrolment() -> Vec<Sample> {
         nonce: vec![4; 32],
         signature: vec![5; 64],
         mac: vec![6; 32],
+        token_on_command_line: true,
     };
     let answer = EnrolAnswer {
         format: 1,

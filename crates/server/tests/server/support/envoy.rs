@@ -94,7 +94,15 @@ pub struct Candidate {
 
 impl Candidate {
     pub fn new(token: &str, name: &str) -> Self {
-        let token = Token::parse(token).unwrap();
+        Self::with(Token::parse(token).unwrap(), name)
+    }
+
+    /// One whose token stood on a command line.
+    pub fn seen(token: &str, name: &str) -> Self {
+        Self::with(Token::parse(token).unwrap().from_command_line(), name)
+    }
+
+    fn with(token: Token, name: &str) -> Self {
         let identity = Identity::generate().unwrap();
         let transport = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
         let csr = CertificateParams::new(vec![]).unwrap().serialize_request(&transport).unwrap();

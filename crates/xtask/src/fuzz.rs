@@ -47,10 +47,13 @@ pub fn run(seconds: u32, names: &[&str]) -> Result<(), Failure> {
 fn build(folder: &Path) -> Result<PathBuf, Failure> {
     let version = output(Command::new("rustc").arg("-vV"))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default().to_owned();
+    // The versions of this workspace; cargo adds libFuzzer, which is pinned, and drops what is not needed.
+    let lock = |cause: std::io::Error| Failure::Found(format!("cannot copy Cargo.lock to fuzz/: {cause}"));
+    std::fs::copy(tree::root().join("Cargo.lock"), tree::root().join("fuzz/Cargo.lock")).map_err(lock)?;
     // With `--target` the flags are not for build scripts and macros.
     process::run(
         cargo()
-            .args(["build", "--release", "--locked", "--quiet", "--target", &host])
+            .args(["build", "--release", "--quiet", "--target", &host])
             .current_dir(tree::root().join("fuzz"))
             .env("RUSTFLAGS", FLAGS)
             .env("CARGO_TARGET_DIR", folder),

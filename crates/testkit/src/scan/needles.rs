@@ -27,6 +27,8 @@ fn least(name: &str) -> usize {
     match name {
         "escaped hexadecimal" => 32,
         "list of numbers" => 40,
+        // Six characters of one long value stand in another by chance.
+        "hexadecimal" | "UTF-16, little end first" | "UTF-16, big end first" => 16,
         // One character that is not ASCII can take twelve letters here.
         "JSON in ASCII" | "URL" | "path of a URL" | "URL as encodeURIComponent" | "form" => 16,
         _ => SHORTEST,
@@ -170,7 +172,11 @@ impl Needles {
                 whole,
             })
         });
-        around.max_by_key(|found| found.length)
+        // As long as another: the one that is whole. Part of an escaped form is as long as a value that begins with what is escaped.
+        // The first of those that are alike: the value as it is comes before its other forms.
+        around.reduce(
+            |best, each| if (each.length, each.whole) > (best.length, best.whole) { each } else { best },
+        )
     }
 }
 
@@ -197,6 +203,15 @@ mod tests {
                     assert_eq!(hit, expected, "{kind:?} {name} {shift} {found:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_value_that_begins_with_what_some_form_escapes_is_found_whole() {
+        for begin in ["-", "~", "#", " ", "\"", "^"] {
+            let value = format!("{begin}kE93nXq0aZ7LmPw2RtYbVc8");
+            let found = Needles::of([&Canary::of(Kind::Plain, value.as_bytes())]).find(value.as_bytes());
+            assert!(found.len() == 1 && found[0].whole, "{begin}: {found:?}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 const PATTERN: &str = "/proc/sys/kernel/core_pattern";
@@ -65,12 +65,15 @@ impl CorePattern {
         Ok(set)
     }
 
-    /// The cores that there are, by name: the program's and its process id.
-    pub fn cores(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.folder.path().join("cores")).unwrap();
-        let mut all: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-        all.sort();
-        all
+    /// Takes the core away that this process left. Others' crashes on this machine are no matter of ours.
+    pub fn take(&self, process: u32) -> Option<Vec<u8>> {
+        let [core, taking] =
+            ["cores", "taking"].map(|at| self.folder.path().join(at).join(process.to_string()));
+        // A process can be gone before the program has written all that it read of it. That program is under way before: a core is longer than a pipe.
+        super::wait("a core is taken", || (!taking.exists()).then_some(()));
+        let bytes = fs::read(&core).ok()?;
+        fs::remove_file(core).unwrap();
+        Some(bytes)
     }
 }
 
@@ -83,17 +86,19 @@ impl Drop for CorePattern {
 
 /// Makes the place for cores, for every user, and gives the pattern.
 fn prepare(way: Way, folder: &Path) -> String {
-    let cores = folder.join("cores");
+    let [cores, taking] = ["cores", "taking"].map(|name| folder.join(name));
     fs::create_dir(&cores).unwrap();
+    fs::create_dir(&taking).unwrap();
     fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(&cores, Permissions::from_mode(0o777)).unwrap();
     if way == Way::File {
-        return format!("{}/%e-%p", cores.display());
+        return format!("{}/%p", cores.display());
     }
     let handler = folder.join("take");
-    fs::write(&handler, format!("#!/bin/sh\nexec cat > '{}/'\"$1-$2\"\n", cores.display())).unwrap();
+    let script = "#!/bin/sh\ncd \"${0%/*}\" && cat > \"taking/$1\"; mv \"taking/$1\" cores/\n";
+    fs::write(&handler, script).unwrap();
     fs::set_permissions(&handler, Permissions::from_mode(0o755)).unwrap();
-    format!("|{} %e %p", handler.display())
+    format!("|{} %p", handler.display())
 }
 
 /// What a test wanted to put back that was killed with its keeper. We have the lock.

@@ -1,11 +1,15 @@
 //! `vigo daemon`: the same run again and again, moved by chance so that a fleet never acts as one.
 
-use crate::arguments::{ConvergeArguments, DaemonArguments};
+use crate::about::{self, Running};
+use crate::arguments::ConvergeArguments;
+use crate::control::Control;
 use crate::enrolment::Enrolment;
 use crate::error::AgentError;
+use crate::link::seconds_now;
 use crate::machine::Machine;
-use crate::run;
-use std::time::Duration;
+use crate::{run, waiting};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 use vigo_base::{Blame, Exit};
 
 /// Shorter intervals are taken as this.
@@ -16,10 +20,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// Runs until the process is ended. One failed run is no reason to stop; an envoy that was revoked stops.
 ///
 /// # Errors
-/// When this machine is not enrolled, or not permitted any more.
-pub fn daemon(machine: &Machine, arguments: &DaemonArguments) -> Result<Exit, AgentError> {
-    let interval = arguments.interval.unwrap_or(machine.settings.interval).max(SHORTEST);
+/// When this machine is not enrolled, or not permitted any more; when another daemon has this state folder.
+pub fn daemon(machine: &Machine) -> Result<Exit, AgentError> {
+    let interval = machine.settings.interval.max(SHORTEST);
     let mut enrolment = Enrolment::load(&machine.state)?.ok_or(AgentError::NotEnrolled)?;
+    let control = control(machine)?;
+    let started_at = seconds_now();
     let hands = machine.hands(Some(enrolment.envoy))?;
     let converge = ConvergeArguments {
         dry_run: false,
@@ -37,14 +43,47 @@ pub fn daemon(machine: &Machine, arguments: &DaemonArguments) -> Result<Exit, Ag
             .map_err(AgentError::from)
             .and_then(|_lock| run::once(machine, &mut enrolment, &hands, false, &converge));
         match outcome {
-            Ok(_) => failures = 0,
+            Ok(_) => {
+                failures = 0;
+                about::ran(machine, None);
+            }
             Err(error) if error.blame() == Blame::Permission => return Err(error),
             Err(error) => {
                 failures += 1;
-                tracing::error!("the run failed: {}", vigo_base::chain(&error));
+                let why = vigo_base::chain(&error);
+                tracing::error!("the run failed: {why}");
+                about::ran(machine, Some(why));
             }
         }
-        std::thread::sleep(jittered(pause(interval, failures)));
+        let running = Running { machine, enrolment: &enrolment, hands: &hands, started_at };
+        rest(Instant::now() + jittered(pause(interval, failures)), control.as_ref(), &running);
+    }
+}
+
+/// The control socket. Without one the daemon goes on, and nobody can ask it.
+fn control(machine: &Machine) -> Result<Option<Control>, AgentError> {
+    match Control::open(&machine.settings.state_dir) {
+        Ok(control) => Ok(Some(control)),
+        Err(error @ AgentError::DaemonRuns { .. }) => Err(error),
+        Err(error) => {
+            tracing::warn!("nobody can ask this agent: {}", vigo_base::chain(&error));
+            Ok(None)
+        }
+    }
+}
+
+/// Waits until it is time for the next run, and answers who asks meanwhile.
+fn rest(until: Instant, control: Option<&Control>, running: &Running<'_>) {
+    let watched: Vec<_> = control.iter().map(|control| control.as_fd()).collect();
+    loop {
+        match (waiting::first_readable(&watched, until), control) {
+            (Ok(Some(_)), Some(control)) => control.serve(|asked| running.answer(&asked)),
+            (Ok(_), _) => return,
+            (Err(error), _) => {
+                tracing::warn!("cannot wait for who asks: {error}");
+                return std::thread::sleep(until.saturating_duration_since(Instant::now()));
+            }
+        }
     }
 }
 

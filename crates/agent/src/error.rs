@@ -81,6 +81,27 @@ pub enum AgentError {
     /// The output could not be written.
     #[error("cannot print the result")]
     Print(#[source] std::io::Error),
+    /// The control socket.
+    #[error("cannot {verb} the control socket `{path}`")]
+    Control {
+        /// What was tried.
+        verb: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// There is one daemon a state folder.
+    #[error(
+        "cannot start: another `vigo daemon` answers at `{path}` already; stop it first, or use another --state-dir"
+    )]
+    DaemonRuns {
+        /// Its socket.
+        path: PathBuf,
+    },
+    /// The daemon answers between two runs only.
+    #[error("cannot wait longer for the running agent: it is in the middle of a run; try again later")]
+    DaemonBusy,
     /// The state folder.
     #[error(transparent)]
     State(#[from] StateError),
@@ -107,13 +128,19 @@ impl AgentError {
                 "malformed" | "too-large" => Blame::Bug,
                 _ => Blame::Permission,
             },
-            Self::Enrolled { .. } | Self::Token(_) | Self::Read { .. } | Self::Operator(_) => Blame::Operator,
+            Self::Enrolled { .. }
+            | Self::Token(_)
+            | Self::Read { .. }
+            | Self::Operator(_)
+            | Self::DaemonRuns { .. } => Blame::Operator,
             Self::Policy(_) => Blame::Author,
             Self::Relay(_) | Self::Answer(_) | Self::Assignment(_) => Blame::Peer,
             Self::Stored { .. }
             | Self::Start { .. }
             | Self::Run(_)
             | Self::Print(_)
+            | Self::Control { .. }
+            | Self::DaemonBusy
             | Self::State(_)
             | Self::Folder(_) => Blame::Machine,
             Self::Hand(error) => error.blame(),

@@ -3,8 +3,10 @@
 //! No network, no TLS, no async: what goes over a network goes through the worker as bytes it cannot open. No value of a secret is ever in this process: what needs one is asked of the hand.
 #![forbid(unsafe_code)]
 
+mod about;
 mod apply;
 mod arguments;
+mod control;
 mod converge;
 mod daemon;
 mod duration;
@@ -30,13 +32,14 @@ mod status;
 mod stores;
 mod token_argument;
 mod traits;
+mod waiting;
 mod worker;
 
 pub use enrolment::{Enrolment, Record};
 pub use error::AgentError;
 
 use arguments::{Arguments, Command};
-use clap::{CommandFactory, Parser};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use machine::Machine;
 use settings::Settings;
 use std::ffi::OsString;
@@ -51,15 +54,18 @@ use vigo_sys::spawn::Spawner;
 pub fn main(hardened: Hardened) -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     token_argument::wipe(&words);
-    let arguments = match Arguments::try_parse_from(&words) {
-        Ok(arguments) => arguments,
+    let parsed = Arguments::command()
+        .try_get_matches_from(&words)
+        .and_then(|matches| Arguments::from_arg_matches(&matches).map(|arguments| (arguments, matches)));
+    let (arguments, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Help is printed on standard output with 0, mistakes on standard error with 2: clap knows which. A closed output is no error.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { Exit::Usage } else { Exit::Success }.code());
         }
     };
-    let exit = execute(&arguments, hardened).unwrap_or_else(|error| {
+    let exit = execute(&arguments, &matches, hardened).unwrap_or_else(|error| {
         // A command that has no settings started no log; a log that was started stays as it is.
         log::start(arguments::LogLevel::Warn, arguments::LogFormat::Text);
         tracing::error!("{}", chain(&error));
@@ -68,7 +74,7 @@ pub fn main(hardened: Hardened) -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-fn execute(arguments: &Arguments, hardened: Hardened) -> Result<Exit, AgentError> {
+fn execute(arguments: &Arguments, matches: &ArgMatches, hardened: Hardened) -> Result<Exit, AgentError> {
     match &arguments.command {
         Command::Explain(explain) => return explain::explain(explain),
         Command::Version(output) => return status::version(*output),
@@ -78,7 +84,11 @@ fn execute(arguments: &Arguments, hardened: Hardened) -> Result<Exit, AgentError
         }
         _ => {}
     }
-    let settings = Settings::load(arguments)?;
+    let mut settings = Settings::load(arguments, matches)?;
+    if let Command::Daemon(arguments::DaemonArguments { interval: Some(interval) }) = arguments.command {
+        settings.interval = interval;
+        settings.say_by_flag("interval");
+    }
     log::start(settings.log_level, settings.log_format);
     let spawner = Spawner::start().map_err(|source| AgentError::Start { process: "spawner", source })?;
     let machine = Machine::open(settings, Rc::new(spawner), hardened)?;
@@ -95,7 +105,7 @@ fn execute(arguments: &Arguments, hardened: Hardened) -> Result<Exit, AgentError
             enrolled(&enroll::enroll(&machine.state, &machine.spawner, enroll)?, enroll.json)
         }
         Command::Run(run) => run::run(&machine, run),
-        Command::Daemon(daemon) => daemon::daemon(&machine, daemon),
+        Command::Daemon(_) => daemon::daemon(&machine),
         Command::Status(output) => status::status(&machine, *output),
         Command::Traits(output) => status::traits(&machine, *output),
         Command::Explain(_) | Command::Version(_) | Command::Completions { .. } => Ok(Exit::Success),

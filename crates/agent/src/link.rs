@@ -24,7 +24,7 @@ const MISSING_LENGTH: usize = 200;
 /// A session with the server, made when it is first used and again when it is lost.
 pub struct Link {
     client: Client,
-    _worker: Option<Worker>,
+    worker: Option<Worker>,
     context: SessionContext,
     session: Option<([u8; 16], Session)>,
     /// The pipe failed, so it is out of step: nothing more is asked over it.
@@ -41,7 +41,7 @@ impl Link {
     pub fn start(spawner: &Spawner, enrolment: &Enrolment) -> Result<(Self, Option<Configured>), AgentError> {
         let (worker, client) = Worker::start(spawner)?;
         let (link, says) = Self::over(client, enrolment);
-        Ok((Self { _worker: Some(worker), ..link }, says))
+        Ok((Self { worker: Some(worker), ..link }, says))
     }
 
     /// Over a worker that somebody else started. For one that does not do as it is told, the server is away.
@@ -49,13 +49,19 @@ impl Link {
     pub fn over(client: Client, enrolment: &Enrolment) -> (Self, Option<Configured>) {
         let context = SessionContext { anchor: Digest::of(&enrolment.anchor), envoy: enrolment.envoy };
         let mut link =
-            Self { client, _worker: None, context, session: None, is_lost: false, transport_key: None };
+            Self { client, worker: None, context, session: None, is_lost: false, transport_key: None };
         if enrolment.is_renewal_due(seconds_now()) {
             // Made before the worker first touches the network: nobody can have taken it yet.
             link.transport_key = link.make_transport_key().ok();
         }
         let says = link.configure(enrolment);
         (link, says.inspect_err(|error| tracing::warn!("{}", vigo_base::chain(error))).ok())
+    }
+
+    /// The worker's process, if it was started here.
+    #[must_use]
+    pub fn worker_process(&self) -> Option<u32> {
+        self.worker.as_ref().map(Worker::process)
     }
 
     /// Tells the worker where the server is and who the worker is to networks.

@@ -5,6 +5,7 @@ use crate::posture::Facts;
 use crate::settings::Settings;
 use crate::state::State;
 use crate::traits;
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use vigo_base::{AbsolutePath, EnvoyId};
@@ -13,6 +14,7 @@ use vigo_hand::{Role, StartOptions};
 use vigo_host::{Folder, Hands, Parts, RealHost};
 use vigo_sys::harden::Hardened;
 use vigo_sys::spawn::Spawner;
+use vigo_wire::worker::Configured;
 
 /// The seed from which salts are derived: so long.
 const SEED: usize = 32;
@@ -27,16 +29,39 @@ pub struct Machine {
     pub spawner: Rc<Spawner>,
     /// What could not be hardened.
     pub warnings: Vec<String>,
+    /// What was seen last, for who asks the running daemon.
+    pub seen: RefCell<Seen>,
+}
+
+/// What a running agent saw last of itself and of its server.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// What the worker said of its cage.
+    pub worker: Option<Configured>,
+    /// The worker's process while it runs.
+    pub worker_process: Option<u32>,
+    /// When the server last answered a check-in, in seconds since 1970.
+    pub checked_in_at: Option<u64>,
+    /// When the last run ended.
+    pub ran_at: Option<u64>,
+    /// Why the last run failed.
+    pub failure: Option<String>,
 }
 
 impl Machine {
+    /// A machine of which nothing was seen yet.
+    #[must_use]
+    pub fn new(settings: Settings, state: State, spawner: Rc<Spawner>) -> Self {
+        Self { settings, state, spawner, warnings: Vec::new(), seen: RefCell::default() }
+    }
+
     /// Opens the state folder.
     ///
     /// # Errors
     /// When it cannot be used.
     pub fn open(settings: Settings, spawner: Rc<Spawner>, hardened: Hardened) -> Result<Self, AgentError> {
         let state = State::open(&settings.state_dir)?;
-        Ok(Self { settings, state, spawner, warnings: hardened.warnings })
+        Ok(Self { warnings: hardened.warnings, ..Self::new(settings, state, spawner) })
     }
 
     /// A hand that is started when it is first needed.

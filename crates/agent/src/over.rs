@@ -41,9 +41,10 @@ impl Agent {
             arena: arena::Choice::Auto,
             arena_max: arena::Options::default().max,
             allow_insecure_arena: false,
+            origins: Vec::new(),
         };
         let state = State::open(&settings.state_dir)?;
-        Ok(Self { machine: Machine { settings, state, spawner, warnings: Vec::new() }, hands: None })
+        Ok(Self { machine: Machine::new(settings, state, spawner), hands: None })
     }
 
     /// Enrols through that worker.

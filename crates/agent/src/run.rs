@@ -68,6 +68,11 @@ pub fn through(
     arguments: &ConvergeArguments,
 ) -> Result<Exit, AgentError> {
     let (started, started_at) = (Instant::now(), seconds_now());
+    {
+        let mut seen = machine.seen.borrow_mut();
+        seen.worker.clone_from(&worker);
+        seen.worker_process = link.worker_process();
+    }
     let held = Held::load(&machine.state.bundle, enrolment)?;
     let facts = Facts { worker, enrolled: true, swap: traits::swap_class(), ..machine.facts(hands) };
     let posture = Posture::assess(&facts, machine.settings.arena, &enrolment::identity_path(&machine.state));
@@ -76,7 +81,10 @@ pub fn through(
 
     let mut refusals = Vec::new();
     let (held, offline) = match check_in(machine, enrolment, &mut link, held, &traits, &posture) {
-        Ok(held) => (held, false),
+        Ok(held) => {
+            machine.seen.borrow_mut().checked_in_at = Some(seconds_now());
+            (held, false)
+        }
         Err(failed) => match *failed {
             (held, error) if error.blame() == Blame::Peer && !online => {
                 // Somebody may have signed twice, or the server was restored: the operator is to see it.

@@ -3,7 +3,9 @@
 use crate::arguments::{Arguments, LogFormat, LogLevel};
 use crate::duration::parse_duration;
 use crate::error::AgentError;
-use clap::ValueEnum;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, ValueEnum};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vigo_base::limits;
@@ -32,6 +34,32 @@ pub struct Settings {
     pub arena_max: usize,
     /// Go on with plain pages where no protected ones can be had.
     pub allow_insecure_arena: bool,
+    /// Where each of these comes from, by the names of the file.
+    pub origins: Vec<(&'static str, Origin)>,
+}
+
+/// Where a setting comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// An option of the command line.
+    Flag,
+    /// A variable `VIGO_..` of the environment.
+    Environment,
+    /// The settings file.
+    File(PathBuf),
+    /// Nobody said anything.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => out.write_str("flag"),
+            Self::Environment => out.write_str("environment"),
+            Self::File(path) => write!(out, "file {}", path.display()),
+            Self::Default => out.write_str("default"),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -49,33 +77,96 @@ const KEYS: [&str; 7] =
     ["state_dir", "log_level", "log_format", "interval", "arena", "arena_max", "allow_insecure_arena"];
 
 impl Settings {
-    /// Lays the command line (which already took in the environment) over the file over the defaults.
+    /// Lays the command line over the environment over the file over the defaults. `matches` says which of the first two an option is from.
     ///
     /// # Errors
     /// When a file that was named cannot be read, or has mistakes: they are in the message.
-    pub fn load(arguments: &Arguments) -> Result<Self, AgentError> {
+    pub fn load(arguments: &Arguments, matches: &ArgMatches) -> Result<Self, AgentError> {
         let named = arguments.config.as_deref();
         let usual =
             rustix::process::geteuid().is_root().then(|| Path::new(FILE)).filter(|path| path.exists());
-        let file = match named.or(usual) {
-            Some(path) => read(path)?,
-            None => File::default(),
-        };
-        let state_dir = match arguments.state_dir.clone().or(file.state_dir) {
+        let path = named.or(usual);
+        let file = path.map_or_else(|| Ok(File::default()), read)?;
+        let mut layers = Layers { matches, path, origins: Vec::new() };
+        let state_dir = match layers.take("state_dir", arguments.state_dir.clone(), file.state_dir) {
             Some(path) => path,
             None => crate::state::State::default_path()?,
         };
         let defaults = vigo_sys::arena::Options::default();
+        let interval = layers.take("interval", None, file.interval);
         Ok(Self {
             state_dir: std::path::absolute(&state_dir)
                 .map_err(|source| AgentError::Read { path: state_dir, source })?,
-            log_level: arguments.log_level.or(file.log_level).unwrap_or(LogLevel::Warn),
-            log_format: arguments.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
-            interval: file.interval.unwrap_or(Duration::from_secs(300)),
-            arena: file.arena.unwrap_or_default(),
-            arena_max: file.arena_max.unwrap_or(defaults.max),
-            allow_insecure_arena: file.allow_insecure_arena.unwrap_or(false),
+            log_level: layers
+                .take("log_level", arguments.log_level, file.log_level)
+                .unwrap_or(LogLevel::Warn),
+            log_format: layers
+                .take("log_format", arguments.log_format, file.log_format)
+                .unwrap_or(LogFormat::Text),
+            interval: interval.unwrap_or(Duration::from_secs(300)),
+            arena: layers.take("arena", None, file.arena).unwrap_or_default(),
+            arena_max: layers.take("arena_max", None, file.arena_max).unwrap_or(defaults.max),
+            allow_insecure_arena: layers
+                .take("allow_insecure_arena", None, file.allow_insecure_arena)
+                .unwrap_or(false),
+            origins: layers.origins,
         })
+    }
+
+    /// Each setting by its name in the file, as it would be written there, with where it comes from.
+    #[must_use]
+    pub fn shown(&self) -> Vec<(&'static str, String, Origin)> {
+        let word = |value: Option<clap::builder::PossibleValue>| {
+            value.map(|value| value.get_name().to_owned()).unwrap_or_default()
+        };
+        let arena = match self.arena {
+            Choice::Auto => "auto",
+            Choice::Mlock => "mlock",
+            Choice::Plain => "plain",
+        };
+        let values = [
+            ("state_dir", self.state_dir.display().to_string()),
+            ("log_level", word(self.log_level.to_possible_value())),
+            ("log_format", word(self.log_format.to_possible_value())),
+            ("interval", format!("{}s", self.interval.as_secs())),
+            ("arena", arena.to_owned()),
+            ("arena_max", self.arena_max.to_string()),
+            ("allow_insecure_arena", self.allow_insecure_arena.to_string()),
+        ];
+        let origin = |name| {
+            let known = self.origins.iter().find(|(known, _)| *known == name);
+            known.map_or(Origin::Default, |(_, origin)| origin.clone())
+        };
+        values.into_iter().map(|(name, value)| (name, value, origin(name))).collect()
+    }
+
+    /// An option of a command stands above what the file says.
+    pub fn say_by_flag(&mut self, name: &'static str) {
+        self.origins.retain(|(known, _)| *known != name);
+        self.origins.push((name, Origin::Flag));
+    }
+}
+
+/// The layers of settings, and which of them each one came from.
+struct Layers<'a> {
+    matches: &'a ArgMatches,
+    path: Option<&'a Path>,
+    origins: Vec<(&'static str, Origin)>,
+}
+
+impl Layers<'_> {
+    /// The uppermost value. `name` is that of the file, and of the option where there is one.
+    fn take<T>(&mut self, name: &'static str, said: Option<T>, file: Option<T>) -> Option<T> {
+        let origin = match (&said, &file, self.path) {
+            (Some(_), _, _) if self.matches.value_source(name) == Some(ValueSource::EnvVariable) => {
+                Origin::Environment
+            }
+            (Some(_), _, _) => Origin::Flag,
+            (None, Some(_), Some(path)) => Origin::File(path.to_owned()),
+            _ => Origin::Default,
+        };
+        self.origins.push((name, origin));
+        said.or(file)
     }
 }
 
@@ -193,6 +284,36 @@ mod tests {
         assert_eq!(file.arena_max, Some(1 << 20));
         assert_eq!(file.log_level, Some(LogLevel::Debug));
         assert!(parse("agent.yaml", b"").is_ok());
+    }
+
+    #[test]
+    fn every_setting_is_shown_with_where_it_comes_from() {
+        use clap::{CommandFactory as _, FromArgMatches as _};
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("agent.yaml");
+        std::fs::write(&path, "interval: 90s\nlog_level: info\n").unwrap();
+        let words = [
+            "vigo",
+            "status",
+            "--state-dir",
+            "/s",
+            "--log-level",
+            "debug",
+            "--config",
+            path.to_str().unwrap(),
+        ];
+        let matches = Arguments::command().try_get_matches_from(words).unwrap();
+        let settings = Settings::load(&Arguments::from_arg_matches(&matches).unwrap(), &matches).unwrap();
+        let shown = settings.shown();
+        assert_eq!(shown.iter().map(|(name, _, _)| *name).collect::<Vec<_>>(), KEYS, "one of each");
+        let of = |name| {
+            let (_, value, origin) = shown.iter().find(|(known, _, _)| *known == name).unwrap();
+            (value.as_str(), origin.to_string())
+        };
+        assert_eq!(of("state_dir"), ("/s", "flag".to_owned()));
+        assert_eq!(of("log_level"), ("debug", "flag".to_owned()), "above the file");
+        assert_eq!(of("interval"), ("90s", format!("file {}", path.display())));
+        assert_eq!(of("arena"), ("auto", "default".to_owned()));
     }
 
     #[test]

@@ -9,11 +9,16 @@ use crate::link::{Link, seconds_now};
 use crate::machine::Machine;
 use crate::output::{self, FORMAT};
 use crate::posture::{Facts, Posture};
-use crate::{json, traits};
+use crate::{control, json, traits};
 use serde::Serialize;
 use std::fmt::Write;
+use std::time::Duration;
 use vigo_base::Exit;
 use vigo_hand::{Hand, Role, StartOptions};
+use vigo_wire::control::{AgentStatus, Answered, Asked, StatusRequest};
+
+/// How long the daemon is waited for, which may be in a run.
+const DAEMON_PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Serialize)]
 struct Status {
@@ -21,6 +26,7 @@ struct Status {
     version: &'static str,
     state_dir: String,
     enrolled: Option<EnrolledStatus>,
+    agent: Option<AgentProcess>,
     protection: Protection,
     last_run: Option<LastRun>,
     waiting_reports: usize,
@@ -39,6 +45,18 @@ struct EnrolledStatus {
     resources: usize,
 }
 
+/// The daemon that runs.
+#[derive(Serialize)]
+struct AgentProcess {
+    process: u32,
+    version: String,
+    started_at: u64,
+    hand: Option<u32>,
+    held_secrets: u64,
+    last_check_in: Option<u64>,
+    last_error: Option<String>,
+}
+
 #[derive(Serialize)]
 struct Protection {
     level: String,
@@ -46,13 +64,22 @@ struct Protection {
     swap: Option<String>,
 }
 
-/// Shows who this envoy is, what it holds and how its last run ended. Starts a hand and a worker of its own to read their protection back.
+/// Shows who this envoy is, what it holds and how its last run ended. The running agent says how well it is protected; where none runs, a hand and
+/// a worker are started to read their protection back.
 ///
 /// # Errors
 /// When what is stored cannot be read.
 pub fn status(machine: &Machine, arguments: OutputArguments) -> Result<Exit, AgentError> {
     let enrolment = Enrolment::load(&machine.state)?;
-    let posture = posture(machine, enrolment.as_ref())?;
+    let agent = running(machine);
+    let protection = match &agent {
+        Some(agent) => Protection {
+            level: agent.level.clone(),
+            reasons: agent.reasons.clone(),
+            swap: Some(agent.swap.clone()).filter(|swap| !swap.is_empty()),
+        },
+        None => Protection::from(posture(machine, enrolment.as_ref())?),
+    };
     let enrolled = match &enrolment {
         Some(enrolment) => Some(enrolled_status(machine, enrolment)?),
         None => None,
@@ -62,11 +89,8 @@ pub fn status(machine: &Machine, arguments: OutputArguments) -> Result<Exit, Age
         version: env!("CARGO_PKG_VERSION"),
         state_dir: machine.settings.state_dir.display().to_string(),
         enrolled,
-        protection: Protection {
-            level: posture.level.to_string(),
-            reasons: posture.reasons,
-            swap: posture.swap.map(|class| class.to_string()),
-        },
+        agent: agent.map(AgentProcess::from),
+        protection,
         last_run: last_run::load(&machine.state.root)?,
         waiting_reports: machine.state.queue.names()?.len(),
         owed_notifications: machine.state.owed.names()?.len(),
@@ -77,6 +101,44 @@ pub fn status(machine: &Machine, arguments: OutputArguments) -> Result<Exit, Age
         output::print(&text(&status))?
     }
     Ok(Exit::Success)
+}
+
+/// What the daemon of this state folder says, if one runs and is not busy.
+fn running(machine: &Machine) -> Option<AgentStatus> {
+    let asked = Asked::Status(StatusRequest {});
+    match control::ask(&machine.settings.state_dir, asked, DAEMON_PATIENCE) {
+        Ok(Some(Answered::Status(status))) => Some(status),
+        Ok(_) => None,
+        Err(error) => {
+            tracing::warn!("the running agent is not asked: {}", vigo_base::chain(&error));
+            None
+        }
+    }
+}
+
+impl From<Posture> for Protection {
+    fn from(posture: Posture) -> Self {
+        Self {
+            level: posture.level.to_string(),
+            reasons: posture.reasons,
+            swap: posture.swap.map(|class| class.to_string()),
+        }
+    }
+}
+
+impl From<AgentStatus> for AgentProcess {
+    fn from(status: AgentStatus) -> Self {
+        let hand = status.hand.unwrap_or_default();
+        Self {
+            process: status.process.unwrap_or_default().process,
+            version: status.version,
+            started_at: status.started_at,
+            hand: hand.process.map(|facts| facts.process),
+            held_secrets: hand.values,
+            last_check_in: Some(status.last_check_in).filter(|&at| at != 0),
+            last_error: Some(status.last_error).filter(|why| !why.is_empty()),
+        }
+    }
 }
 
 fn enrolled_status(machine: &Machine, enrolment: &Enrolment) -> Result<EnrolledStatus, AgentError> {
@@ -145,6 +207,20 @@ fn write_text(out: &mut String, status: &Status) -> std::fmt::Result {
             }
         }
         None => writeln!(out, "envoy        not enrolled with a server")?,
+    }
+    match &status.agent {
+        Some(agent) => {
+            let since = seconds_now().saturating_sub(agent.started_at);
+            write!(out, "agent        process {}, running for {since} s", agent.process)?;
+            match agent.hand {
+                Some(hand) => writeln!(out, "; its hand {hand} holds {} secrets", agent.held_secrets)?,
+                None => writeln!(out)?,
+            }
+            if let Some(why) = &agent.last_error {
+                writeln!(out, "             - its last run failed: {why}")?;
+            }
+        }
+        None => writeln!(out, "agent        not running")?,
     }
     writeln!(out, "protection   {}", status.protection.level)?;
     for reason in &status.protection.reasons {

@@ -53,6 +53,12 @@ impl Worker {
         let child = child.map_err(start)?;
         Ok((Self { child }, Client::new(ours)))
     }
+
+    /// Its process id.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.child.pid()
+    }
 }
 
 impl Drop for Worker {

@@ -4,7 +4,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Why a file of the state folder cannot be used.
@@ -160,6 +160,12 @@ impl Folder {
 
     fn sync(&self) -> Result<(), FolderError> {
         rustix::fs::fsync(&self.descriptor).map_err(self.failed("sync", ""))
+    }
+}
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod assignment;
 pub mod bundle;
+pub mod control;
 pub mod enrol;
 mod error;
 pub mod frame;

@@ -91,13 +91,13 @@ fn fields_in(mut bytes: &[u8]) -> BTreeSet<u64> {
 fn declared_messages() -> BTreeMap<String, BTreeSet<u64>> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut messages = BTreeMap::new();
-    for file in ["assignment.rs", "bundle.rs", "hand.rs", "inner.rs", "node.rs", "outer.rs"] {
+    for file in ["assignment.rs", "bundle.rs", "control.rs", "hand.rs", "inner.rs", "node.rs", "outer.rs"] {
         read_messages(&source.join(file), file.trim_end_matches(".rs"), &mut messages);
     }
     for folder in ["enrol", "worker"] {
         read_messages(&source.join(folder).join("message.rs"), folder, &mut messages);
     }
-    let known = ["assignment", "bundle", "enrol", "hand", "inner", "node", "outer", "worker"];
+    let known = ["assignment", "bundle", "control", "enrol", "hand", "inner", "node", "outer", "worker"];
     for entry in fs::read_dir(&source).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let module = name.trim_end_matches(".rs");

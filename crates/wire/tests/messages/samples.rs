@@ -3,6 +3,10 @@
 use prost::Message;
 use vigo_wire::assignment::{Assignment, KeyCertificate, Label, SignedAssignment};
 use vigo_wire::bundle::{Branch, Bundle, Configcrate, Resource, SecretUse, Template};
+use vigo_wire::control::{
+    AgentStatus, Answered, Asked, ControlAnswer, ControlRequest, HandFacts, ProcessFacts, Setting,
+    StatusRequest, WorkerFacts,
+};
 use vigo_wire::enrol::{EnrolAnswer, EnrolRefused, EnrolReply, EnrolRequest, Outcome};
 use vigo_wire::inner::{
     Answer, Ask, BundleReply, BundleRequest, CheckIn, CheckInReply, Exposure, Posture, Refused, Renew,
@@ -31,10 +35,20 @@ pub fn sample<M: Message + Default + PartialEq>(name: &'static str, message: &M)
 
 /// Every message.
 pub fn all() -> Vec<Sample> {
-    [nodes(), bundles(), assignments(), questions(), answers(), enrolment(), pipes(), crate::hand::all()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        nodes(),
+        bundles(),
+        assignments(),
+        questions(),
+        answers(),
+        enrolment(),
+        pipes(),
+        control(),
+        crate::hand::all(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn entry(name: &str) -> Entry {
@@ -351,5 +365,59 @@ fn pipes() -> Vec<Sample> {
         sample("worker.TransportKey", &key),
         sample("worker.Relayed", &relayed),
         sample("worker.Error", &error),
+    ]
+}
+
+fn control() -> Vec<Sample> {
+    let process = ProcessFacts {
+        process: 7,
+        dumpable: true,
+        core_soft: Some(1),
+        core_hard: Some(2),
+        tracer: Some(9),
+        warnings: vec!["warning".into()],
+    };
+    let hand = HandFacts {
+        process: Some(process.clone()),
+        pages: "secret".into(),
+        reasons: vec!["reason".into()],
+        size: 3,
+        used: 2,
+        most: 4,
+        open_descriptors: 1,
+        network_denied: true,
+        values: 5,
+    };
+    let worker = WorkerFacts { process: 8, user: 61_184, missing: vec!["landlock".into()] };
+    let setting =
+        Setting { name: "interval".into(), value: "300s".into(), source: "file /etc/vigo/agent.yaml".into() };
+    let status = AgentStatus {
+        version: "0.1.0".into(),
+        process: Some(process.clone()),
+        started_at: 10,
+        state_dir: "/var/lib/vigo".into(),
+        server: "server:1530".into(),
+        level: "weak".into(),
+        reasons: vec!["reason".into()],
+        swap: "plain".into(),
+        hand: Some(hand.clone()),
+        worker: Some(worker.clone()),
+        settings: vec![setting.clone()],
+        last_check_in: 11,
+        last_run: 12,
+        last_error: "error".into(),
+    };
+    let asked = ControlRequest { asked: Some(Asked::Status(StatusRequest {})) };
+    let answered = |answered| ControlAnswer { answered: Some(answered) };
+    vec![
+        sample("control.ControlRequest.Status", &asked),
+        sample("control.ControlAnswer.Status", &answered(Answered::Status(status.clone()))),
+        sample("control.ControlAnswer.Refused", &answered(Answered::Refused("why".into()))),
+        sample("control.StatusRequest", &StatusRequest {}),
+        sample("control.AgentStatus", &status),
+        sample("control.ProcessFacts", &process),
+        sample("control.HandFacts", &hand),
+        sample("control.WorkerFacts", &worker),
+        sample("control.Setting", &setting),
     ]
 }

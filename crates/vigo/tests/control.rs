@@ -116,10 +116,15 @@ fn another_user_is_refused_by_the_socket_even_where_the_modes_let_it_in() {
     let other = world.folder.path();
     fs::set_permissions(other, fs::Permissions::from_mode(0o755)).unwrap();
     // The whole agent as a user without rights.
-    let chown = Command::new("chown").args(["-R", "65534:65534"]).arg(world.path("agent")).arg(world.root());
-    assert!({ chown }.status().unwrap().success());
-    let mut command = world.vigo_command(&["daemon", "--interval", "1h"]);
-    command.uid(65_534).gid(65_534);
+    let mut chown = Command::new("chown");
+    chown.args(["-R", "65534:65534"]).arg(world.path("agent")).arg(world.root());
+    assert!(chown.status().unwrap().success());
+    // A copy of the program, where that user can get at it.
+    let program = world.path("vigo");
+    fs::copy(binary("vigo"), &program).unwrap();
+    let mut command = Command::new(&program);
+    command.arg("--state-dir").arg(world.path("agent")).args(["daemon", "--interval", "1h"]);
+    command.stdin(Stdio::null()).uid(65_534).gid(65_534);
     let _daemon = start(command);
     let socket = world.path("agent/control");
     wait("the socket", || socket.exists().then_some(()));
@@ -142,5 +147,4 @@ fn another_user_is_refused_by_the_socket_even_where_the_modes_let_it_in() {
         let answer = said(allowed);
         assert!(answer.contains("state_dir") && !answer.contains(refused), "as {allowed}: {answer}");
     }
-    let _named = binary("vigo");
 }

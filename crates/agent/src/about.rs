@@ -28,7 +28,7 @@ impl Running<'_> {
     #[must_use]
     pub fn answer(&self, asked: &Asked) -> Answered {
         match asked {
-            Asked::Status(_) => Answered::Status(self.status()),
+            Asked::Status(_) => Answered::Status(Box::new(self.status())),
         }
     }
 

@@ -64,6 +64,8 @@ pub enum Command {
     Daemon(DaemonArguments),
     /// Show who this envoy is, what it holds and how its last run ended
     Status(OutputArguments),
+    /// Check from outside how well the running agent is protected: exit code 5 when something is bad
+    Doctor(DoctorArguments),
     /// Show what this machine found out about itself
     Traits(OutputArguments),
     /// Explain the resource types, or one of them
@@ -168,6 +170,17 @@ pub struct DaemonArguments {
     /// Time between two runs, e.g. 30s or 5m; each is moved by up to a tenth at random [default: 5m]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub interval: Option<Duration>,
+}
+
+/// `vigo doctor`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct DoctorArguments {
+    /// Try what an attacker of the same user would, on the running agent without harm and on processes of its own
+    #[arg(long)]
+    pub attack: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `vigo explain`.

@@ -105,16 +105,16 @@ impl Drop for Control {
 fn converse(client: &OwnedFd, answer: impl FnOnce(Asked) -> Answered) -> Result<(), WireError> {
     let pipe = |source| WireError::Pipe { action: "ask who the client is", source };
     let who = peer::credentials(client.as_fd()).map_err(pipe)?;
-    let deadline = Some(Instant::now() + CLIENT_PATIENCE);
-    let answered = if may_ask(who, rustix::process::geteuid().as_raw()) {
-        let Some(request) = frame::read(client, LIMIT, deadline)? else { return Ok(()) };
-        match ControlRequest::read(&request) {
-            Ok(asked) => answer(asked),
-            Err(error) => Answered::Refused(vigo_base::chain(&error)),
-        }
-    } else {
+    if !may_ask(who, rustix::process::geteuid().as_raw()) {
+        // Not a byte is read of it, and none written.
         tracing::warn!(uid = who.uid, process = who.pid, "a client of the control socket was refused");
-        Answered::Refused("this socket answers its own user and root only".to_owned())
+        return Ok(());
+    }
+    let deadline = Some(Instant::now() + CLIENT_PATIENCE);
+    let Some(request) = frame::read(client, LIMIT, deadline)? else { return Ok(()) };
+    let answered = match ControlRequest::read(&request) {
+        Ok(asked) => answer(asked),
+        Err(error) => Answered::Refused(vigo_base::chain(&error)),
     };
     frame::write(client, &ControlAnswer::write(answered), LIMIT, deadline)
 }
@@ -188,7 +188,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(60);
 
     fn status(_: Asked) -> Answered {
-        Answered::Status(AgentStatus { version: "1".into(), ..AgentStatus::default() })
+        Answered::Status(Box::new(AgentStatus { version: "1".into(), ..AgentStatus::default() }))
     }
 
     /// Serves so many clients.

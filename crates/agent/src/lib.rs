@@ -9,6 +9,7 @@ mod arguments;
 mod control;
 mod converge;
 mod daemon;
+mod doctor;
 mod duration;
 mod enroll;
 mod enrolment;
@@ -35,6 +36,7 @@ mod traits;
 mod waiting;
 mod worker;
 
+pub use doctor::enter as enter_attacker;
 pub use enrolment::{Enrolment, Record};
 pub use error::AgentError;
 
@@ -106,6 +108,7 @@ fn execute(arguments: &Arguments, matches: &ArgMatches, hardened: Hardened) -> R
         }
         Command::Run(run) => run::run(&machine, run),
         Command::Daemon(_) => daemon::daemon(&machine),
+        Command::Doctor(doctor) => doctor::doctor(&machine, doctor),
         Command::Status(output) => status::status(&machine, *output),
         Command::Traits(output) => status::traits(&machine, *output),
         Command::Explain(_) | Command::Version(_) | Command::Completions { .. } => Ok(Exit::Success),

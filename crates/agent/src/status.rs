@@ -107,7 +107,7 @@ pub fn status(machine: &Machine, arguments: OutputArguments) -> Result<Exit, Age
 fn running(machine: &Machine) -> Option<AgentStatus> {
     let asked = Asked::Status(StatusRequest {});
     match control::ask(&machine.settings.state_dir, asked, DAEMON_PATIENCE) {
-        Ok(Some(Answered::Status(status))) => Some(status),
+        Ok(Some(Answered::Status(status))) => Some(*status),
         Ok(_) => None,
         Err(error) => {
             tracing::warn!("the running agent is not asked: {}", vigo_base::chain(&error));

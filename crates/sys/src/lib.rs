@@ -10,6 +10,8 @@ pub mod arena;
 pub mod arguments;
 mod error;
 pub mod harden;
+#[cfg(target_os = "linux")]
+pub mod intrude;
 #[cfg_attr(not(target_os = "linux"), path = "launch_portable.rs")]
 mod launch;
 mod lock;

@@ -16,6 +16,9 @@ fn main() -> ExitCode {
     if let Some(exit) = vigo_agent_net::enter() {
         return exit;
     }
+    if let Some(exit) = vigo_agent::enter_attacker() {
+        return exit;
+    }
     name_process(c"vigo");
     vigo_agent::main(harden_process_memory(Hold::Agent))
 }

@@ -38,8 +38,8 @@ pub struct ControlAnswer {
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Answered {
     /// To [`Asked::Status`].
-    #[prost(message, tag = "1")]
-    Status(AgentStatus),
+    #[prost(message, boxed, tag = "1")]
+    Status(Box<AgentStatus>),
     /// To anything: it is not done, and why.
     #[prost(string, tag = "2")]
     Refused(String),

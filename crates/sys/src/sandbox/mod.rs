@@ -82,8 +82,11 @@ pub fn no_new_privileges() -> io::Result<()> {
 }
 
 /// Empties every capability set of the calling thread; the bounding set as far as it may (capabilities(7)).
+///
+/// # Errors
+/// The kernel's.
 #[cfg(target_os = "linux")]
-fn drop_capabilities() -> io::Result<()> {
+pub fn drop_capabilities() -> io::Result<()> {
     use rustix::thread::{CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities};
     for number in 0..64 {
         let one = CapabilitySet::from_bits_retain(1 << number);

@@ -121,6 +121,7 @@ fn alone(world: &World, printed: &mut Printed) {
     let words = ["apply", stacks.to_str().unwrap(), "--name", "web-9", "--dry-run", "--json"];
     printed.add("run, apply", local(&words));
     printed.add("vigo status", local(&["status", "--json"]));
+    printed.add("vigo doctor", local(&["doctor", "--attack", "--json"]));
     printed.add("traits", local(&["traits", "--json"]));
     printed.add("version", local(&["version", "--json"]));
     printed.add("explain", local(&["explain", "--json"]));

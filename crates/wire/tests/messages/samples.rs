@@ -411,7 +411,7 @@ fn control() -> Vec<Sample> {
     let answered = |answered| ControlAnswer { answered: Some(answered) };
     vec![
         sample("control.ControlRequest.Status", &asked),
-        sample("control.ControlAnswer.Status", &answered(Answered::Status(status.clone()))),
+        sample("control.ControlAnswer.Status", &answered(Answered::Status(Box::new(status.clone())))),
         sample("control.ControlAnswer.Refused", &answered(Answered::Refused("why".into()))),
         sample("control.StatusRequest", &StatusRequest {}),
         sample("control.AgentStatus", &status),

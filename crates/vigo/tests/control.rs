@@ -144,8 +144,6 @@ fn another_user_is_refused_by_the_socket_even_where_the_modes_let_it_in() {
     }
     let output = as_user(1234);
     assert!(output.stdout.is_empty() && !output.status.success(), "{output:?}");
-    assert!(
-        String::from_utf8_lossy(&output.stderr).contains("reset"),
-        "it got in and was sent away: {output:?}"
-    );
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("reset") || error.contains("Broken pipe"), "it got in and was sent away: {error}");
 }

@@ -267,13 +267,13 @@ mod tests {
     #[test]
     fn pages_are_what_the_kernel_shows_and_not_what_the_hand_says() {
         let secret = mapping("/secretmem (deleted)", "rd wr lo dd");
-        assert_eq!(judged(&[secret.clone()], "secret"), Verdict::Ok);
+        assert_eq!(judged(std::slice::from_ref(&secret), "secret"), Verdict::Ok);
         assert_eq!(judged(&[mapping("/secretmem (deleted)", "rd wr dd")], "secret"), Verdict::Bad);
         assert_eq!(judged(&[mapping("", "rd wr lo dd wf")], "secret"), Verdict::Bad, "none is there");
         assert_eq!(judged(&[], "secret"), Verdict::Bad);
         let half = Mapping { end: 1 << 20, ..secret.clone() };
         assert_eq!(judged(&[half], "secret"), Verdict::Bad, "less than it says");
-        assert_eq!(judged(&[secret.clone()], "locked"), Verdict::Bad);
+        assert_eq!(judged(std::slice::from_ref(&secret), "locked"), Verdict::Bad);
         assert_eq!(judged(&[secret], "plain"), Verdict::Bad);
     }
 

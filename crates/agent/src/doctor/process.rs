@@ -184,7 +184,7 @@ mod tests {
     fn this_process_can_be_looked_at() {
         let own = Process(std::process::id());
         assert_eq!(own.user().unwrap(), rustix::process::geteuid().as_raw());
-        assert_eq!(own.status("TracerPid:").unwrap().parse::<u32>().is_ok(), true);
+        assert!(own.status("TracerPid:").unwrap().parse::<u32>().is_ok());
         let limit = rustix::process::getrlimit(rustix::process::Resource::Core);
         assert_eq!(own.core_limit().unwrap(), (limit.current, limit.maximum));
         assert!(!own.of_threads("Seccomp:").unwrap().is_empty());

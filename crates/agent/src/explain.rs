@@ -96,6 +96,7 @@ fn kind(kind: Kind) -> String {
         Kind::Group => "a group, by name or number".to_owned(),
         Kind::Choice(words) => words.join(" or "),
         Kind::Environment => "names and values".to_owned(),
+        Kind::Credentials => "file names and contents".to_owned(),
         Kind::Command => "a command, or a list of arguments".to_owned(),
         Kind::Commands => "a command, or a list of them".to_owned(),
         Kind::Shell => "the path of a shell, or false".to_owned(),

@@ -27,7 +27,7 @@ pub use exposure::{ExposureWay, UnknownWay};
 pub use hex::{decode as decode_hex, encode as encode_hex};
 pub use level::{ProtectionLevel, SwapClass};
 pub use mode::{Mode, ModeError};
-pub use name::{EnvoyId, EnvoyName, NameError};
+pub use name::{CREDENTIALS_DIRECTORY, EnvoyId, EnvoyName, NameError, is_credential_name};
 pub use nearest::nearest;
 pub use path::{AbsolutePath, PathError};
 pub use sealed::Sealed;

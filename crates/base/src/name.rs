@@ -83,6 +83,18 @@ impl FromStr for EnvoyId {
     }
 }
 
+/// Names the folder of a command's credentials to the command, as systemd.exec(5) has it.
+pub const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+
+/// True if a file of that name may stand in the folder of a command's credentials: 1 to 100 letters, digits, `_`, `-` and `.`, and not all
+/// of them dots.
+#[must_use]
+pub fn is_credential_name(name: &str) -> bool {
+    (1..=100).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+        && name.bytes().any(|byte| byte != b'.')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +104,16 @@ mod tests {
         assert_eq!("Web-1.Example.com".parse::<EnvoyName>().unwrap().as_str(), "web-1.example.com");
         for wrong in ["", "-a", "a-", ".a", "a..b", "a_b", "a/b", "ä", &"a".repeat(254)] {
             assert!(wrong.parse::<EnvoyName>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_credential_is_a_file_name_and_leads_nowhere_else() {
+        for right in ["token", "tls.key", ".netrc", "A-1_b"] {
+            assert!(is_credential_name(right), "{right}");
+        }
+        for wrong in ["", ".", "..", "...", "a/b", "a b", "\u{e4}", "a\0", &"x".repeat(101)] {
+            assert!(!is_credential_name(wrong), "{wrong}");
         }
     }
 }

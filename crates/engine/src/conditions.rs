@@ -100,6 +100,8 @@ impl<'a> HostProbe<'a> {
             group: None,
             folder: path("/")?,
             environment: Vec::new(),
+            allow_argv: false,
+            credentials: Vec::new(),
             stdin: None,
             umask: 0o022,
             timeout: COMMAND_TIMEOUT,

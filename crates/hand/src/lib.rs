@@ -59,6 +59,7 @@
 //! values, which can be fetched again.
 #![forbid(unsafe_code)]
 
+mod child;
 mod client;
 mod content;
 mod error;
@@ -68,6 +69,7 @@ pub mod target;
 pub mod trial;
 mod types;
 
+pub use child::{Environment, PATH, VariableProblem};
 pub use client::Hand;
 pub use error::HandError;
 pub use process::enter;

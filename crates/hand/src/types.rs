@@ -169,6 +169,8 @@ pub struct Command {
     pub allow_argv: bool,
     /// What is added to PATH, LANG, HOME, USER, LOGNAME and SHELL.
     pub environment: Vec<(String, Pieces)>,
+    /// Files in a folder of memory that only the command has, named by `CREDENTIALS_DIRECTORY`.
+    pub credential_files: Vec<(String, Pieces)>,
     /// Standard input; empty without one.
     pub stdin: Option<Pieces>,
     /// Working folder.

@@ -1,6 +1,7 @@
 //! Commands that get no secret: started, watched, their output kept up to a limit. Commands that get one are the hand's.
 
 use crate::accounts::Accounts;
+use crate::map;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -9,11 +10,10 @@ use std::ffi::{CString, NulError};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 use vigo_base::{Pieces, limits};
+use vigo_hand::{Environment, PATH, VariableProblem};
 use vigo_resource::{CommandLine, CommandRequest, End, Failure, User};
 use vigo_sys::spawn::{Child, Core, Credentials, Program, Spawner, Spec, Status};
 
-/// Where programs without a slash are looked for, and what children get as PATH.
-pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Read at a time.
 const WINDOW: usize = 16 << 10;
 /// A longer wait is cut into several, so that no clock is trusted for long.
@@ -157,24 +157,21 @@ fn identity(request: &CommandRequest, accounts: &Accounts) -> Result<Identity, F
 }
 
 /// The environment of a child: six variables and what the policy gives.
-fn environment(account: &User, extra: &[(String, Pieces)]) -> Result<Vec<CString>, Failure> {
-    let fixed = [
-        ("PATH", PATH),
-        ("LANG", "C.UTF-8"),
-        ("HOME", &account.home),
-        ("USER", &account.name),
-        ("LOGNAME", &account.name),
-        ("SHELL", &account.shell),
-    ];
-    let given = |name: &str| extra.iter().any(|(written, _)| written == name);
-    let mut all = Vec::with_capacity(fixed.len() + extra.len());
-    for (name, value) in fixed.into_iter().filter(|(name, _)| !given(name)) {
-        all.push(c_string(&format!("{name}={value}"))?);
+fn environment(account: &User, given: &[(String, Pieces)]) -> Result<Environment, Failure> {
+    let cannot = |name: &str, problem| {
+        Failure::failed(match problem {
+            VariableProblem::Name => format!("cannot name a variable `{name}`"),
+            VariableProblem::Value => format!("cannot give a command `{name}` that holds a NUL byte"),
+        })
+    };
+    let mut environment =
+        Environment::new(&map::account(account)).map_err(|problem| cannot(&account.name, problem))?;
+    for (name, value) in given {
+        environment
+            .set(name, literal(value)?.as_bytes().to_vec())
+            .map_err(|problem| cannot(name, problem))?;
     }
-    for (name, value) in extra {
-        all.push(c_string(&format!("{name}={}", literal(value)?))?);
-    }
-    Ok(all)
+    Ok(environment)
 }
 
 fn literal(pieces: &Pieces) -> Result<&str, Failure> {
@@ -204,7 +201,6 @@ pub fn run(spawner: &Spawner, request: &CommandRequest, accounts: &Accounts) -> 
     }
     let words: Vec<&std::ffi::CStr> = words.iter().map(CString::as_c_str).collect();
     let environment = environment(&resolved.account, &request.environment)?;
-    let environment: Vec<&std::ffi::CStr> = environment.iter().map(CString::as_c_str).collect();
     let program = c_string(&resolved.program)?;
     let folder = c_string(request.folder.as_str())?;
     let credentials =
@@ -213,7 +209,7 @@ pub fn run(spawner: &Spawner, request: &CommandRequest, accounts: &Accounts) -> 
         .spawn(&Spec {
             program: Program::Path(&program),
             arguments: &words,
-            environment: &environment,
+            environment: &environment.as_refs(),
             folder: &folder,
             credentials,
             umask: request.umask,
@@ -338,6 +334,8 @@ mod tests {
             group: None,
             folder: "/".parse().unwrap(),
             environment: Vec::new(),
+            allow_argv: false,
+            credentials: Vec::new(),
             stdin: None,
             umask: 0o022,
             timeout: Duration::from_secs(20),

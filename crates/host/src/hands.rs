@@ -88,6 +88,9 @@ fn failure(error: &HandError) -> Failure {
             ),
             _,
         ) => Failure::blocked(text),
+        (Some(vigo_hand::FailureCode::Unavailable), _) => Failure::blocked(text).help(
+            "run Vigo as root where it may mount, or hand the secret over with `stdin`, or with `environment`, which counts as an exposure",
+        ),
         (None, Blame::Machine) => Failure::failed(text)
             .help("run again; if it happens again, see the log of the kernel for why `vigo-hand` ended"),
         _ => Failure::failed(text),

@@ -204,6 +204,8 @@ impl RealHost {
             group: None,
             folder: map::root()?,
             environment: Vec::new(),
+            allow_argv: false,
+            credentials: Vec::new(),
             stdin: None,
             umask: 0o022,
             timeout: validation.timeout,
@@ -219,7 +221,7 @@ impl RealHost {
     }
 
     fn run_command(&self, request: &CommandRequest) -> Result<Finished, Failure> {
-        if request.has_secret() {
+        if request.has_secret() || !request.credentials.is_empty() {
             return self.run_with_secret(request);
         }
         let ran = commands::run(&self.parts.spawner, request, &self.accounts.borrow())?;

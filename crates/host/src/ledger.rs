@@ -139,6 +139,8 @@ mod tests {
             group: None,
             folder: folder.parse().unwrap(),
             environment: vec![("FILE".to_owned(), Pieces::literal(variable))],
+            allow_argv: false,
+            credentials: Vec::new(),
             stdin: stdin.map(Pieces::literal),
             umask: 0o022,
             timeout: Duration::from_secs(20),

@@ -16,7 +16,6 @@ mod looks;
 mod map;
 mod stacks;
 
-pub use commands::PATH;
 pub use exposures::SwapProbe;
 pub use folder::{Folder, FolderError};
 pub use hands::Hands;

@@ -6,6 +6,7 @@ use vigo_base::AbsolutePath;
 use vigo_hand::target::{self, Durability, TargetError};
 use vigo_resource::{
     CommandRequest, Comparison, DiffLine, DiffSign, End, Failure, Finished, Output, OutputRule, Placement,
+    User,
 };
 
 /// A comparison of the hand.
@@ -70,9 +71,10 @@ pub fn command(request: &CommandRequest, resolved: Resolved) -> Result<vigo_hand
         .map_err(|error| Failure::failed(format!("cannot run a command: {error}")))?;
     Ok(vigo_hand::Command {
         program,
-        allow_argv: resolved.arguments.iter().any(vigo_base::Pieces::has_secret),
+        allow_argv: request.allow_argv,
         arguments: resolved.arguments,
         environment: request.environment.clone(),
+        credential_files: request.credentials.clone(),
         stdin: request.stdin.clone(),
         folder: request.folder.clone(),
         credentials: resolved.credentials.map(|(uid, gid, groups)| vigo_hand::Credentials {
@@ -80,11 +82,7 @@ pub fn command(request: &CommandRequest, resolved: Resolved) -> Result<vigo_hand
             gid,
             groups,
         }),
-        account: vigo_hand::Account {
-            home: resolved.account.home,
-            name: resolved.account.name,
-            shell: resolved.account.shell,
-        },
+        account: account(&resolved.account),
         umask: request.umask,
         timeout: request.timeout,
         output: match request.output {
@@ -93,6 +91,11 @@ pub fn command(request: &CommandRequest, resolved: Resolved) -> Result<vigo_hand
         },
         resource: request.resource.clone(),
     })
+}
+
+/// What a command is told of its user.
+pub fn account(user: &User) -> vigo_hand::Account {
+    vigo_hand::Account { home: user.home.clone(), name: user.name.clone(), shell: user.shell.clone() }
 }
 
 /// How a command that got a secret ended.

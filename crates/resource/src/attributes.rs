@@ -112,6 +112,11 @@ impl Attributes {
         self.take(name, convert::environment).unwrap_or_default()
     }
 
+    /// Text by the names of files, with secrets where the attribute takes them.
+    pub fn credentials(&mut self, name: &'static str) -> Vec<(String, Pieces)> {
+        self.take(name, convert::credentials).unwrap_or_default()
+    }
+
     /// A command for a shell (one text) or a program with its arguments (a list).
     pub fn command(&mut self, name: &'static str) -> Option<CommandValue> {
         self.take(name, convert::command)

@@ -17,6 +17,10 @@ pub struct CommandRequest {
     pub folder: AbsolutePath,
     /// Variables on top of the fixed ones.
     pub environment: Vec<(String, Pieces)>,
+    /// A secret may stand in its command line, where everybody on the machine sees it: `allow_exposure: [argv]`.
+    pub allow_argv: bool,
+    /// Files that only the command can see, by name, in the folder that `CREDENTIALS_DIRECTORY` names.
+    pub credentials: Vec<(String, Pieces)>,
     /// Its standard input; `None` for an empty one.
     pub stdin: Option<Pieces>,
     /// Permission bits that files it makes do not get.
@@ -102,7 +106,7 @@ impl CommandRequest {
             CommandLine::Arguments(arguments) => arguments.iter().any(Pieces::has_secret),
         };
         line || self.stdin.as_ref().is_some_and(Pieces::has_secret)
-            || self.environment.iter().any(|(_, value)| value.has_secret())
+            || self.environment.iter().chain(&self.credentials).any(|(_, value)| value.has_secret())
     }
 }
 
@@ -118,7 +122,9 @@ impl CommandRequest {
         let environment =
             self.environment.iter().flat_map(|(_, value)| Exposed::of(value, ExposureWay::Environment));
         let stdin = self.stdin.iter().flat_map(|text| Exposed::of(text, ExposureWay::Stdin));
-        argv.chain(environment).chain(stdin).collect()
+        let credentials =
+            self.credentials.iter().flat_map(|(_, value)| Exposed::of(value, ExposureWay::Credentials));
+        argv.chain(environment).chain(credentials).chain(stdin).collect()
     }
 }
 

@@ -40,6 +40,7 @@ pub(crate) fn check(info: &AttributeInfo, value: Value) -> Converted<()> {
         Kind::Path => path(info, value).map(drop),
         Kind::Choice(_) => choice(info, value).map(drop),
         Kind::Environment => environment(info, value).map(drop),
+        Kind::Credentials => credentials(info, value).map(drop),
         Kind::Command => command(info, value).map(drop),
         Kind::Commands => commands(info, value).map(drop),
         Kind::Shell => shell(info, value).map(drop),
@@ -57,7 +58,7 @@ pub(crate) fn refuse_secrets(info: &AttributeInfo, value: &Value) -> Converted<(
             info.name,
             format!("a secret may not stand here (`secret:{}`)", slot.path),
         )
-        .help("secrets may stand in the content of a file, in `stdin` and in `environment`")),
+        .help("secrets may stand in the content of a file, and in `stdin`, `credentials` and `environment` of a command")),
     }
 }
 
@@ -172,6 +173,19 @@ pub(crate) fn environment(info: &AttributeInfo, value: Value) -> Converted<Vec<(
         variables.push((name, value));
     }
     Ok(variables)
+}
+
+pub(crate) fn credentials(info: &AttributeInfo, value: Value) -> Converted<Vec<(String, Pieces)>> {
+    let Value::Map(entries) = value else { return Err(wrong(info, &value)) };
+    let mut files = Vec::with_capacity(entries.len());
+    for (name, value) in entries {
+        if !vigo_base::is_credential_name(&name) {
+            return Err(AttributeProblem::new(info.name, format!("`{name}` is no name of a credential"))
+                .help("letters, digits, `_`, `-` and `.`, 100 of them at most"));
+        }
+        files.push((name, pieces(info, value)?));
+    }
+    Ok(files)
 }
 
 pub(crate) fn command(info: &AttributeInfo, value: Value) -> Converted<CommandValue> {

@@ -80,6 +80,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// Text by name, every name a shell identifier.
     Environment,
+    /// Text by name, every name that of a file.
+    Credentials,
     /// A command: text for a shell, or a list of arguments.
     Command,
     /// One shell command or a list of them.
@@ -239,6 +241,7 @@ impl Kind {
             Self::Group => "the name or number of a group",
             Self::Choice(_) => "one of the words of its list",
             Self::Environment => "a map from names to text",
+            Self::Credentials => "a map from file names to text",
             Self::Command => "a command as text, or a list of arguments with `shell: false`",
             Self::Commands => "a command or a list of them",
             Self::Shell => "the path of a shell, or `false`",

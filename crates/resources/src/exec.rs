@@ -3,7 +3,7 @@
 use crate::ownership;
 use crate::place;
 use std::time::Duration;
-use vigo_base::{AbsolutePath, Pieces};
+use vigo_base::{AbsolutePath, CREDENTIALS_DIRECTORY, Pieces};
 use vigo_resource::{
     Applied, AttributeInfo, AttributeProblem, Attributes, Change, CommandLine, CommandRequest, CommandValue,
     Context, End, Example, Failure, Finished, Host, Kind, Outcome, Output, OutputRule, Plan, Provides,
@@ -39,6 +39,12 @@ static INFO: TypeInfo = TypeInfo {
             .default("the user's own"),
         AttributeInfo::new("environment", Kind::Environment, "Variables, for its guards, too.")
             .secrets(SecretRule::Environment),
+        AttributeInfo::new(
+            "credentials",
+            Kind::Credentials,
+            "Files in memory that only the command can see, in the folder that `CREDENTIALS_DIRECTORY` names; they are gone when nobody has them open any more. Not for its guards.",
+        )
+        .secrets(SecretRule::Unexposed),
         AttributeInfo::new("stdin", Kind::Text, "What it reads on standard input.")
             .secrets(SecretRule::Unexposed),
         AttributeInfo::new(
@@ -73,7 +79,7 @@ static INFO: TypeInfo = TypeInfo {
         ),
     ],
     states: &[],
-    later: &["credentials"],
+    later: &[],
     exclusive: &[],
     provides: Provides::Nothing,
     timeout: Duration::from_secs(300),
@@ -81,6 +87,10 @@ static INFO: TypeInfo = TypeInfo {
         Example {
             title: "A database that is made once, with its password on standard input",
             policy: "type: exec\ncommand: /usr/local/bin/make-database shop\nstdin: \"secret:shop/database\"\ncreates: /var/lib/shop/.made\n",
+        },
+        Example {
+            title: "A program that reads its key from a file which only it can see",
+            policy: "type: exec\ncommand: \"/usr/local/bin/sign --key \\\"$CREDENTIALS_DIRECTORY/key\\\"\"\ncredentials: {key: \"secret:sign/key\"}\ncreates: /var/lib/sign/.done\n",
         },
         Example {
             title: "A reload after a change",
@@ -100,6 +110,7 @@ pub struct Exec {
     user: Option<String>,
     group: Option<String>,
     environment: Vec<(String, Pieces)>,
+    credentials: Vec<(String, Pieces)>,
     stdin: Option<Pieces>,
     returns: Vec<i64>,
     umask: u32,
@@ -147,6 +158,7 @@ impl Resource for Exec {
             user: attributes.text("user"),
             group: attributes.text("group"),
             environment: attributes.environment("environment"),
+            credentials: attributes.credentials("credentials"),
             stdin: attributes.pieces("stdin"),
             returns: attributes.integers("returns").unwrap_or_else(|| vec![0]),
             umask: attributes.umask("umask").unwrap_or(DEFAULT_UMASK),
@@ -154,6 +166,12 @@ impl Resource for Exec {
             output,
             rerun_on_secret: attributes.choice("rerun_on").is_some(),
         };
+        if !rest.credentials.is_empty()
+            && rest.environment.iter().any(|(name, _)| name == CREDENTIALS_DIRECTORY)
+        {
+            let problem = format!("cannot set `{CREDENTIALS_DIRECTORY}`, which `credentials` sets");
+            attributes.problem(AttributeProblem::new("environment", problem).help("leave one of them out"));
+        }
         attributes.finish(line.map(|line| Self { line, ..rest }))
     }
 
@@ -240,6 +258,8 @@ impl Exec {
             group,
             folder,
             environment: self.environment.clone(),
+            allow_argv: context.allows_exposure("argv"),
+            credentials: self.credentials.clone(),
             stdin: self.stdin.clone(),
             umask: self.umask,
             timeout: context.timeout,
@@ -280,7 +300,8 @@ impl Exec {
             CommandLine::Arguments(_) => default_shell()?,
         };
         let line = CommandLine::Shell { shell, text: Pieces::literal(guard) };
-        let finished = host.probe(&CommandRequest { line, stdin: None, ..request.clone() })?;
+        let finished =
+            host.probe(&CommandRequest { line, stdin: None, credentials: Vec::new(), ..request.clone() })?;
         match finished.end {
             End::TimedOut => Err(Failure::failed(format!(
                 "the guard `{}` did not end within {} s and was killed",
@@ -305,7 +326,7 @@ impl Exec {
 
     fn uses_secret(&self) -> bool {
         self.stdin.as_ref().is_some_and(Pieces::has_secret)
-            || self.environment.iter().any(|(_, value)| value.has_secret())
+            || self.environment.iter().chain(&self.credentials).any(|(_, value)| value.has_secret())
     }
 
     fn shown(&self, context: &Context<'_>) -> String {

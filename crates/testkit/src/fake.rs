@@ -439,7 +439,7 @@ impl Host for FakeHost {
                 Some(stdin) => host.fill(stdin)?,
                 None => String::new(),
             };
-            for (_, value) in &request.environment {
+            for (_, value) in request.environment.iter().chain(&request.credentials) {
                 host.fill(value)?;
             }
             host.ran.push(text.clone());

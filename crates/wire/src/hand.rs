@@ -53,6 +53,8 @@ pub enum FailureCode {
     Machine = 7,
     /// A key file that is wrong, open to others, or in the way.
     KeyFile = 8,
+    /// This machine does not offer what the request needs, nor will it in the next run: another way has to be written.
+    Unavailable = 9,
 }
 
 impl FailureCode {
@@ -64,7 +66,7 @@ impl FailureCode {
             Self::Sealed => Blame::Peer,
             Self::Author => Blame::Author,
             Self::Input | Self::KeyFile => Blame::Operator,
-            Self::Room | Self::NotHeld | Self::Locked | Self::Machine => Blame::Machine,
+            Self::Room | Self::NotHeld | Self::Locked | Self::Machine | Self::Unavailable => Blame::Machine,
         }
     }
 }
@@ -483,6 +485,9 @@ pub struct Run {
     /// The resource it is for: bound into the salts of filters.
     #[prost(string, tag = "14")]
     pub resource: String,
+    /// Files in a folder of memory that only the command has, named by `CREDENTIALS_DIRECTORY`.
+    #[prost(message, repeated, tag = "15")]
+    pub files: Vec<Variable>,
 }
 
 /// A variable of the environment.

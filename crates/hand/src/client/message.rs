@@ -138,6 +138,7 @@ pub(super) fn command(command: &Command, stdin: Option<wire::Content>) -> wire::
         arguments: command.arguments.iter().map(text).collect(),
         allow_argv: command.allow_argv,
         environment: command.environment.iter().map(variable).collect(),
+        files: command.credential_files.iter().map(variable).collect(),
         stdin,
         folder: command.folder.to_string(),
         credentials,

@@ -2,6 +2,7 @@
 //!
 //! What it answers stands in [`table`]; the handlers are one file per concern.
 
+mod credentials;
 mod diff;
 mod entry;
 mod files;

@@ -1,25 +1,26 @@
 //! Commands that get secrets.
 
+use super::credentials;
 use super::files::{WINDOW, content_of};
 use super::filled::{Chunk, Filled, Stream};
 use super::refused::Refused;
 use super::state::State;
 use super::values::scrubber;
+use crate::child::{Environment, VariableProblem, wipe};
+use crate::types::Account;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
+use vigo_base::CREDENTIALS_DIRECTORY;
 use vigo_base::limits::COMMAND_OUTPUT;
 use vigo_secret::{Scrubber, SecretBuf};
 use vigo_sys::spawn::{self, Child, Core, Credentials, Program, Spec};
 use vigo_wire::hand::{self as wire, FailureCode};
 use zeroize::Zeroize as _;
 
-/// The standard six, and nothing of what the hand itself was started with.
-const PATH: &CStr = c"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-const LANG: &CStr = c"LANG=C.UTF-8";
 /// What a command takes beside its texts: windows, pipes, kept output.
 const ROOM: usize = 256 << 10;
 /// How long what a command left in its pipes is waited for after its end.
@@ -32,7 +33,8 @@ pub(super) fn run(
     request: wire::Run,
     descriptors: Vec<OwnedFd>,
 ) -> Result<wire::Finished, Refused> {
-    let texts = request.arguments.iter().chain(request.environment.iter().map(|variable| &variable.value));
+    let named = request.environment.iter().chain(&request.files).map(|variable| &variable.value);
+    let texts = request.arguments.iter().chain(named);
     state.uses(texts.flat_map(|text| &text.pieces).filter_map(|piece| piece.slot.as_ref()));
     state.uses(request.stdin.iter().flat_map(|content| &content.slots));
     state.make_room(ROOM)?;
@@ -47,6 +49,7 @@ pub(super) fn run(
     let mut short = false;
     let arguments = arguments(state, &request, &mut short)?;
     let environment = environment(state, &request, &mut short)?;
+    let folder = credentials::folder(state, &request, &mut short)?;
     let stdin = match &request.stdin {
         Some(content) => {
             let filled = Filled::new(state, &content.slots, &content.resource)?;
@@ -64,7 +67,7 @@ pub(super) fn run(
     let stdin = stdin.as_ref().map(|(file, size, filled)| Stream::new(file, *size, filled));
     // Before it starts: a command that runs is attended to, whatever goes wrong.
     let keep = if request.keep_output { Some((scrubber(state)?, scrubber(state)?)) } else { None };
-    let mut running = Running::start(state, &request, &arguments, &environment, stdin)?;
+    let mut running = Running::start(state, &request, &arguments, &environment, folder, stdin)?;
     running.keep(keep);
     let deadline = Instant::now().checked_add(Duration::from_millis(request.timeout_ms));
     running.finish(deadline)
@@ -81,55 +84,51 @@ impl Words {
 
 impl Drop for Words {
     fn drop(&mut self) {
-        for word in self.0.drain(..) {
-            word.into_bytes_with_nul().zeroize();
-        }
+        self.0.drain(..).for_each(wipe);
     }
 }
 
 fn arguments(state: &mut State, request: &wire::Run, short: &mut bool) -> Result<Words, Refused> {
     let mut words = Words(vec![word(request.program.clone().into_bytes(), "the program")?]);
     for text in &request.arguments {
-        let bytes = fill_text(state, text, Vec::new(), &request.resource, short)?;
+        let bytes = fill_text(state, text, &request.resource, short)?;
         words.0.push(word(bytes, "an argument")?);
     }
     Ok(words)
 }
 
-fn environment(state: &mut State, request: &wire::Run, short: &mut bool) -> Result<Words, Refused> {
-    let mut words = Words(vec![PATH.to_owned(), LANG.to_owned()]);
-    let account = [
-        ("HOME", &request.home),
-        ("USER", &request.user),
-        ("LOGNAME", &request.user),
-        ("SHELL", &request.shell),
-    ];
-    for (name, value) in account {
-        words.0.push(word(format!("{name}={value}").into_bytes(), name)?);
-    }
+fn environment(state: &mut State, request: &wire::Run, short: &mut bool) -> Result<Environment, Refused> {
+    let refused = |name: &str, problem| {
+        let text = match problem {
+            VariableProblem::Name => format!("cannot name a variable `{name}`"),
+            VariableProblem::Value => format!("cannot give a command `{name}` that holds a NUL byte"),
+        };
+        Refused::new(FailureCode::Author, text)
+    };
+    let wire::Run { home, user, shell, .. } = request;
+    let account = Account { home: home.clone(), name: user.clone(), shell: shell.clone() };
+    let mut environment = Environment::new(&account).map_err(|problem| refused(user, problem))?;
     for variable in &request.environment {
-        let name = &variable.name;
-        if name.is_empty() || name.contains(['=', '\0']) {
-            return Err(Refused::new(FailureCode::Author, format!("cannot name a variable `{name}`")));
-        }
-        let start = format!("{name}=").into_bytes();
-        let filled = fill_text(state, &variable.value, start.clone(), &request.resource, short)?;
-        // What the policy gives takes the place of what there is by default.
-        words.0.retain(|known| !known.to_bytes().starts_with(&start));
-        words.0.push(word(filled, name)?);
+        let filled = fill_text(state, &variable.value, &request.resource, short)?;
+        environment.set(&variable.name, filled).map_err(|problem| refused(&variable.name, problem))?;
     }
-    Ok(words)
+    if !request.files.is_empty() {
+        let folder = credentials::FOLDER.as_bytes().to_vec();
+        environment
+            .set(CREDENTIALS_DIRECTORY, folder)
+            .map_err(|problem| refused(CREDENTIALS_DIRECTORY, problem))?;
+    }
+    Ok(environment)
 }
 
 /// A text of a command, joined: the kernel takes arguments and environment only so.
 fn fill_text(
     state: &mut State,
     text: &wire::Text,
-    start: Vec<u8>,
     resource: &str,
     short: &mut bool,
 ) -> Result<Vec<u8>, Refused> {
-    let mut bytes = SecretBuf::from_vec(start);
+    let mut bytes = SecretBuf::with_capacity(0);
     for piece in &text.pieces {
         match &piece.slot {
             None => bytes.append(piece.literal.as_bytes()),
@@ -174,7 +173,8 @@ impl<'a> Running<'a> {
         state: &State,
         request: &wire::Run,
         arguments: &Words,
-        environment: &Words,
+        environment: &Environment,
+        credentials_folder: Option<OwnedFd>,
         stdin: Option<Stream<'a>>,
     ) -> Result<Self, Refused> {
         let failed = |errno: Errno| Refused::machine("cannot make a pipe", &errno);
@@ -197,6 +197,7 @@ impl<'a> Running<'a> {
         }
         let mut descriptors = vec![(stdout_end.as_fd(), 1), (stderr_end.as_fd(), 2)];
         descriptors.extend(stdin_end.as_ref().map(|end| (end.as_fd(), 0)));
+        descriptors.extend(credentials_folder.iter().map(|folder| (folder.as_fd(), credentials::NUMBER)));
         let (arguments, environment) = (arguments.as_refs(), environment.as_refs());
         let program = arguments.first().copied().unwrap_or_default();
         let spec = Spec {

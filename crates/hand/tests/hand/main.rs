@@ -11,6 +11,7 @@
     clippy::disallowed_types
 )]
 
+mod credentials;
 mod files;
 mod memory;
 mod parts;
@@ -33,11 +34,13 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some("be-a-parent") => return process::be_a_parent(),
+        Some("without-mount") => return credentials::without_mount(),
         Some("scan") => return memory::scan(&arguments[1..]),
         Some("write-values") => return memory::write_values(&arguments[1..]),
         _ => {}
     }
-    let tests: Vec<Test> = [process::TESTS, values::TESTS, files::TESTS, run::TESTS, memory::TESTS].concat();
+    let tests: Vec<Test> =
+        [process::TESTS, values::TESTS, files::TESTS, run::TESTS, credentials::TESTS, memory::TESTS].concat();
     // The flags of the usual harness that cargo and nextest give.
     if arguments.iter().any(|word| word == "--list") {
         if !arguments.iter().any(|word| word == "--ignored") {

@@ -24,6 +24,7 @@ fn command(program: &str, arguments: &[&str]) -> Command {
         arguments: arguments.iter().map(|text| pieces(text)).collect(),
         allow_argv: false,
         environment: Vec::new(),
+        credential_files: Vec::new(),
         stdin: None,
         folder: "/".parse().unwrap(),
         credentials: None,
@@ -35,7 +36,7 @@ fn command(program: &str, arguments: &[&str]) -> Command {
     }
 }
 
-fn shell(script: &str) -> Command {
+pub fn shell(script: &str) -> Command {
     let mut shell = command("/bin/sh", &["-c"]);
     shell.arguments.push(vigo_base::Pieces::literal(script));
     shell
@@ -48,7 +49,7 @@ fn hand() -> (Hand, tempfile::TempDir) {
     (hand, folder)
 }
 
-fn text(finished: &Finished) -> &str {
+pub fn text(finished: &Finished) -> &str {
     assert_eq!(finished.end, End::Exited(0), "{}", String::from_utf8_lossy(&finished.stderr));
     std::str::from_utf8(&finished.stdout).unwrap()
 }

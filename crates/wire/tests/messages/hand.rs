@@ -137,6 +137,7 @@ fn commands() -> Vec<Sample> {
         timeout_ms: 300_000,
         keep_output: true,
         resource: "web:exec/reload".into(),
+        files: vec![variable.clone()],
     };
     let finished = Finished {
         code: Some(1),

@@ -28,10 +28,22 @@ use vigo_sys::spawn::Spawner;
 static ALLOCATOR: vigo_sys::ProcessAllocator = vigo_sys::ProcessAllocator;
 
 const TESTS: &[(&str, Test)] = &[
-    ("a_child_without_a_secret_has_what_is_said_and_the_limits_of_the_start", a_child_without_a_secret),
-    ("a_child_with_a_secret_has_what_is_said_and_nothing_else", a_child_with_a_secret),
-    ("a_secret_in_an_argument_takes_the_word_of_the_policy", argv),
-    ("credentials_that_cannot_be_had_block_and_say_what_else_there_is", credentials),
+    (
+        "a_child_without_a_secret_has_what_is_said_and_the_limits_of_the_start",
+        a_child_without_a_secret_has_what_is_said_and_the_limits_of_the_start,
+    ),
+    (
+        "a_child_with_a_secret_has_what_is_said_and_nothing_else",
+        a_child_with_a_secret_has_what_is_said_and_nothing_else,
+    ),
+    (
+        "a_secret_in_an_argument_takes_the_word_of_the_policy",
+        a_secret_in_an_argument_takes_the_word_of_the_policy,
+    ),
+    (
+        "credentials_that_cannot_be_had_block_and_say_what_else_there_is",
+        credentials_that_cannot_be_had_block_and_say_what_else_there_is,
+    ),
 ];
 
 /// What /proc says of a child.
@@ -129,7 +141,7 @@ fn seccomp(status: &str) -> String {
     line.trim().to_owned()
 }
 
-fn a_child_without_a_secret(spawner: &Rc<Spawner>) {
+fn a_child_without_a_secret_has_what_is_said_and_the_limits_of_the_start(spawner: &Rc<Spawner>) {
     let mut place = Place::new(spawner);
     let looked = look(&mut place, |request| {
         request.environment = vec![("MINE".to_owned(), Pieces::literal("x"))];
@@ -142,7 +154,7 @@ fn a_child_without_a_secret(spawner: &Rc<Spawner>) {
     assert_eq!(core_limit(&looked.limits), core_limit(&own), "as this program was started");
 }
 
-fn a_child_with_a_secret(spawner: &Rc<Spawner>) {
+fn a_child_with_a_secret_has_what_is_said_and_nothing_else(spawner: &Rc<Spawner>) {
     let mut place = Place::new(spawner);
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
@@ -175,7 +187,7 @@ fn a_child_with_a_secret(spawner: &Rc<Spawner>) {
     assert!(!looked.arguments.contains(VALUE));
 }
 
-fn argv(spawner: &Rc<Spawner>) {
+fn a_secret_in_an_argument_takes_the_word_of_the_policy(spawner: &Rc<Spawner>) {
     let mut place = Place::new(spawner);
     let mut request = command(&["/bin/echo"]);
     if let vigo_resource::CommandLine::Arguments(words) = &mut request.line {
@@ -190,7 +202,7 @@ fn argv(spawner: &Rc<Spawner>) {
     assert_eq!(exposed.iter().map(|one| one.way.as_str()).collect::<Vec<_>>(), ["argv"]);
 }
 
-fn credentials(spawner: &Rc<Spawner>) {
+fn credentials_that_cannot_be_had_block_and_say_what_else_there_is(spawner: &Rc<Spawner>) {
     let mut place = Place::new(spawner);
     place.host.take_exposures();
     let mut request = command(&["/bin/sh", "-c", "cat $CREDENTIALS_DIRECTORY/token"]);

@@ -8,22 +8,54 @@ use std::ops::ControlFlow::{Break, Continue};
 
 /// Values shorter than this are not scrubbed: too much that is no secret would be replaced.
 pub const SHORTEST_SCRUBBED: usize = 8;
+/// Lines of a value of several lines that are shorter than this are not scrubbed by themselves: too many are words of a configuration.
+pub const SHORTEST_LINE: usize = 16;
 /// What stands where a value stood, unless a value itself looks like it.
 pub const MASK: &str = "‹secret›";
 
 /// Bytes of a form by which it is looked up; no form of a value that is scrubbed is shorter.
 const KEY: usize = 8;
 
+/// Comparisons of bytes that one byte of a stream may cost, on the whole.
+const WORK_PER_BYTE: u64 = 64;
+/// And what may be spent beyond that.
+const WORK: u64 = 16 << 20;
+
 /// Scrubs one stream. Holds back what could be the start of a value; [`Scrubber::finish`] gives the rest.
 ///
 /// Whatever the chunks: at each place the longest form is replaced that starts there, else one byte is passed on. So the output does not
-/// depend on the chunks, and no form of a value stands in it.
+/// depend on the chunks, and no form of a value stands in it. Nor does a line of a value of several lines, if it has [`SHORTEST_LINE`]
+/// bytes or more: programs print them one by one, with something before each.
+///
+/// The work is bounded by the length of the stream: one that costs more, which takes values and text that repeat themselves, is masked from
+/// there to its end.
 pub struct Scrubber<'a> {
-    values: Vec<&'a [u8]>,
+    sought: Vec<Sought<'a>>,
     index: BTreeMap<[u8; KEY], Vec<(usize, Form)>>,
     starts: [bool; 256],
     mask: Vec<u8>,
     pending: SecretBuf,
+    /// Less than this is not looked at again: what was too early a moment ago would be too early still.
+    wait_for: usize,
+    /// Bytes that were dealt with, and comparisons that this took.
+    done: u64,
+    work: u64,
+    /// It was too much work: nothing is passed on any more.
+    is_closed: bool,
+}
+
+/// Something that may not stand in the output.
+struct Sought<'a> {
+    text: &'a [u8],
+    /// A value, which may turn up in any form; else a line of one, as it is.
+    is_value: bool,
+}
+
+impl Sought<'_> {
+    fn forms(&self) -> impl Iterator<Item = Form> {
+        let is_value = self.is_value;
+        forms_of(self.text).filter(move |form| is_value || *form == Form::Raw)
+    }
 }
 
 enum Found {
@@ -38,27 +70,38 @@ impl<'a> Scrubber<'a> {
     /// # Errors
     /// When the values are such that no mask is free of them.
     pub fn new(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, SecretError> {
-        let values: Vec<&[u8]> =
-            values.into_iter().filter(|value| value.len() >= SHORTEST_SCRUBBED).collect();
+        let sought: Vec<Sought<'_>> = values.into_iter().flat_map(sought_for).collect();
         let mut index: BTreeMap<[u8; KEY], Vec<(usize, Form)>> = BTreeMap::new();
         let mut starts = [false; 256];
-        for (number, value) in values.iter().enumerate() {
-            for form in forms_of(value) {
-                let key = key_of(form, value);
+        for (number, one) in sought.iter().enumerate() {
+            for form in one.forms() {
+                let key = key_of(form, one.text);
                 if let Some(start) = starts.get_mut(usize::from(key[0])) {
                     *start = true;
                 }
                 index.entry(key).or_default().push((number, form));
             }
         }
-        let mask = choose_mask(&values).ok_or(SecretError::NoMask)?;
-        Ok(Self { values, index, starts, mask, pending: SecretBuf::with_capacity(0) })
+        let mask = choose_mask(&sought).ok_or(SecretError::NoMask)?;
+        let pending = SecretBuf::with_capacity(0);
+        Ok(Self { sought, index, starts, mask, pending, wait_for: 0, done: 0, work: 0, is_closed: false })
+    }
+
+    /// How many bytes a scrubber against these values takes, about, beside what it holds back.
+    pub fn room(values: impl IntoIterator<Item = &'a [u8]>) -> usize {
+        let entries = |one: Sought<'_>| if one.is_value { Form::ALL.len() } else { 1 };
+        values.into_iter().flat_map(sought_for).map(|one| entries(one) * ENTRY).sum()
     }
 
     /// Takes a chunk and appends to `out` what is sure.
     pub fn feed(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
+        if self.is_closed {
+            return;
+        }
         self.pending.append(chunk);
-        self.scan(false, out);
+        if self.pending.len() >= self.wait_for {
+            self.scan(false, out);
+        }
     }
 
     /// The stream is over: appends the rest.
@@ -77,24 +120,39 @@ impl<'a> Scrubber<'a> {
     fn scan(&mut self, last: bool, out: &mut Vec<u8>) {
         let pending = std::mem::replace(&mut self.pending, SecretBuf::with_capacity(0));
         let mut rest = pending.expose();
+        self.wait_for = 0;
         while let Some((first, behind)) = rest.split_first() {
-            match self.look(*first, rest, last) {
-                Found::Nothing => {
-                    out.push(*first);
-                    rest = behind;
+            let mut work = 0;
+            let (length, found) = match self.look(*first, rest, last, &mut work) {
+                Found::Nothing => (1, false),
+                Found::Form { length } => (length, true),
+                Found::TooEarly => {
+                    // Each further look at this place costs as much as there is by then: the next one is when there is twice as much.
+                    self.wait_for = rest.len() * 2;
+                    break;
                 }
-                Found::Form { length } => {
-                    out.extend_from_slice(&self.mask);
-                    rest = rest.get(length..).unwrap_or_default();
-                }
-                Found::TooEarly => break,
+            };
+            // Only what decided counts, so that the same is closed whatever the chunks.
+            self.work = self.work.saturating_add(work);
+            if self.work > WORK.saturating_add(self.done.saturating_mul(WORK_PER_BYTE)) {
+                self.is_closed = true;
+                out.extend_from_slice(&self.mask);
+                return;
+            }
+            self.done = self.done.saturating_add(length as u64);
+            if found {
+                out.extend_from_slice(&self.mask);
+                rest = rest.get(length..).unwrap_or_default();
+            } else {
+                out.push(*first);
+                rest = behind;
             }
         }
         self.pending = SecretBuf::copy_of(rest);
     }
 
-    /// What starts at the start of `text`.
-    fn look(&self, first: u8, text: &[u8], last: bool) -> Found {
+    /// What starts at the start of `text`. Adds the comparisons that it took to `work`.
+    fn look(&self, first: u8, text: &[u8], last: bool, work: &mut u64) -> Found {
         if !self.starts.get(usize::from(first)).copied().unwrap_or(false) {
             return Found::Nothing;
         }
@@ -103,8 +161,8 @@ impl<'a> Scrubber<'a> {
         };
         let mut longest = 0;
         for (number, form) in self.index.get(key).into_iter().flatten() {
-            let value = self.values.get(*number).copied().unwrap_or_default();
-            match compare(*form, value, text) {
+            let sought = self.sought.get(*number).map(|sought| sought.text).unwrap_or_default();
+            match compare(*form, sought, text, work) {
                 Found::Form { length } => longest = longest.max(length),
                 Found::TooEarly if !last => return Found::TooEarly,
                 Found::TooEarly | Found::Nothing => {}
@@ -112,6 +170,17 @@ impl<'a> Scrubber<'a> {
         }
         if longest > 0 { Found::Form { length: longest } } else { Found::Nothing }
     }
+}
+
+/// Bytes of an entry in the index, with what the tree around it takes.
+const ENTRY: usize = 96;
+
+/// What is sought because of a value: it, and its long lines.
+fn sought_for(value: &[u8]) -> impl Iterator<Item = Sought<'_>> {
+    let whole = (value.len() >= SHORTEST_SCRUBBED).then_some(Sought { text: value, is_value: true });
+    let lines = value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let lines = lines.filter(|line| line.len() >= SHORTEST_LINE && line.len() < value.trim_ascii().len());
+    whole.into_iter().chain(lines.map(|text| Sought { text, is_value: false }))
 }
 
 /// The forms of a value, without those that say the same.
@@ -135,13 +204,14 @@ fn key_of(form: Form, value: &[u8]) -> [u8; KEY] {
 }
 
 /// Whether `text` starts with that form. Line breaks inside a form that programs wrap are passed over.
-fn compare(form: Form, value: &[u8], text: &[u8]) -> Found {
+fn compare(form: Form, value: &[u8], text: &[u8], work: &mut u64) -> Found {
     let mut at = 0;
     let result = emit(form, value, &mut |expected| {
+        *work = work.saturating_add(1);
         if form.may_be_wrapped() && at > 0 {
-            while matches!(text.get(at), Some(b'\n' | b'\r')) {
-                at += 1;
-            }
+            // One line break, of one byte or two: what is held back meanwhile has an end.
+            at += usize::from(text.get(at) == Some(&b'\r'));
+            at += usize::from(text.get(at) == Some(&b'\n'));
         }
         match text.get(at) {
             None => Break(Found::TooEarly),
@@ -159,23 +229,23 @@ fn compare(form: Form, value: &[u8], text: &[u8]) -> Found {
 }
 
 /// A mask that neither holds a form, nor stands in one, nor can make one up together with the text around it.
-fn choose_mask(values: &[&[u8]]) -> Option<Vec<u8>> {
+fn choose_mask(sought: &[Sought<'_>]) -> Option<Vec<u8>> {
     // The usual mask starts, ends and is filled with bytes that no text has; forms other than the value itself add ASCII only.
     let edges = [0xe2, 0xb9, 0xba];
-    if !values.iter().any(|value| value.iter().any(|byte| edges.contains(byte))) {
+    if !sought.iter().any(|one| one.text.iter().any(|byte| edges.contains(byte))) {
         return Some(MASK.as_bytes().to_vec());
     }
     const OTHERS: &[u8] = b"*#@~^!%&=+|$";
     let others = OTHERS.iter().flat_map(|first| OTHERS.iter().map(|last| vec![*first, b'.', b'.', *last]));
     std::iter::once(MASK.as_bytes().to_vec())
         .chain(others)
-        .find(|mask| values.iter().all(|value| is_apart(mask, value)))
+        .find(|mask| sought.iter().all(|one| is_apart(mask, one)))
 }
 
-fn is_apart(mask: &[u8], value: &[u8]) -> bool {
-    forms_of(value).all(|form| {
-        let mut text = SecretBuf::with_capacity(value.len());
-        let _ = emit::<()>(form, value, &mut |byte| {
+fn is_apart(mask: &[u8], sought: &Sought<'_>) -> bool {
+    sought.forms().all(|form| {
+        let mut text = SecretBuf::with_capacity(sought.text.len());
+        let _ = emit::<()>(form, sought.text, &mut |byte| {
             text.append(&[byte]);
             Continue(())
         });

@@ -5,7 +5,7 @@ use super::files::{WINDOW, content_of};
 use super::filled::{Chunk, Filled, Stream};
 use super::refused::Refused;
 use super::state::State;
-use super::values::scrubber;
+use super::values::{scrubber, scrubber_room};
 use crate::child::{Environment, VariableProblem, wipe};
 use crate::types::Account;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -66,6 +66,9 @@ pub(super) fn run(
     }
     let stdin = stdin.as_ref().map(|(file, size, filled)| Stream::new(file, *size, filled));
     // Before it starts: a command that runs is attended to, whatever goes wrong.
+    if request.keep_output {
+        state.make_room(2 * scrubber_room(state))?;
+    }
     let keep = if request.keep_output { Some((scrubber(state)?, scrubber(state)?)) } else { None };
     let mut running = Running::start(state, &request, &arguments, &environment, folder, stdin)?;
     running.keep(keep);

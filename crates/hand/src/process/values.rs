@@ -132,9 +132,14 @@ pub(super) fn scrub(
     request: wire::Bytes,
     _: Vec<OwnedFd>,
 ) -> Result<wire::Bytes, Refused> {
-    state.make_room(request.bytes.len() * 4)?;
+    state.make_room(request.bytes.len() * 4 + scrubber_room(state))?;
     let mut scrubber = scrubber(state)?;
     Ok(wire::Bytes { bytes: scrubber.scrub(&request.bytes) })
+}
+
+/// How much room that takes.
+pub(super) fn scrubber_room(state: &State) -> usize {
+    Scrubber::room(state.values.values().map(|held| held.value.expose()))
 }
 
 /// A scrubber against every value that is held.

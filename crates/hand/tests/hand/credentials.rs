@@ -14,13 +14,28 @@ use vigo_hand::{Command, Credentials, End, FailureCode, Finished, Hand, HandErro
 use vigo_sys::spawn::{Program, Spec};
 
 pub const TESTS: &[Test] = &[
-    ("credentials::a_command_and_what_it_starts_read_them_by_name", read),
-    ("credentials::they_are_in_no_table_of_mounts_and_nobody_puts_anything_beside_them", nowhere),
-    ("credentials::they_are_gone_with_the_last_who_has_them_open", gone),
-    ("credentials::they_are_gone_when_the_hand_is_killed", killed),
-    ("credentials::they_are_open_to_who_may_trace_the_command_and_to_nobody_else", traced),
-    ("credentials::without_the_right_to_mount_they_are_unavailable", unavailable),
-    ("credentials::names_that_lead_elsewhere_are_refused", names),
+    (
+        "credentials::a_command_and_what_it_starts_read_them_by_name",
+        a_command_and_what_it_starts_read_them_by_name,
+    ),
+    (
+        "credentials::they_are_in_no_table_of_mounts_and_nobody_puts_anything_beside_them",
+        they_are_in_no_table_of_mounts_and_nobody_puts_anything_beside_them,
+    ),
+    (
+        "credentials::they_are_gone_with_the_last_who_has_them_open",
+        they_are_gone_with_the_last_who_has_them_open,
+    ),
+    ("credentials::they_are_gone_when_the_hand_is_killed", they_are_gone_when_the_hand_is_killed),
+    (
+        "credentials::they_are_open_to_who_may_trace_the_command_and_to_nobody_else",
+        they_are_open_to_who_may_trace_the_command_and_to_nobody_else,
+    ),
+    (
+        "credentials::without_the_right_to_mount_they_are_unavailable",
+        without_the_right_to_mount_they_are_unavailable,
+    ),
+    ("credentials::names_that_lead_elsewhere_are_refused", names_that_lead_elsewhere_are_refused),
 ];
 
 const VALUE: &[u8] = b"a secret value";
@@ -47,7 +62,7 @@ fn with_credentials(script: &str) -> Command {
     command
 }
 
-fn read() {
+fn a_command_and_what_it_starts_read_them_by_name() {
     if !is_root("a_command_and_what_it_starts_read_them_by_name") {
         return;
     }
@@ -73,7 +88,7 @@ fn read() {
     assert_eq!(text(&finished), "[]\n4\n");
 }
 
-fn nowhere() {
+fn they_are_in_no_table_of_mounts_and_nobody_puts_anything_beside_them() {
     if !is_root("they_are_in_no_table_of_mounts_and_nobody_puts_anything_beside_them") {
         return;
     }
@@ -156,7 +171,7 @@ fn world_readable() -> tempfile::TempDir {
     folder
 }
 
-fn gone() {
+fn they_are_gone_with_the_last_who_has_them_open() {
     if !is_root("they_are_gone_with_the_last_who_has_them_open") {
         return;
     }
@@ -196,7 +211,7 @@ fn until_nobody_holds(device: u64) {
     }
 }
 
-fn killed() {
+fn they_are_gone_when_the_hand_is_killed() {
     if !is_root("they_are_gone_when_the_hand_is_killed") {
         return;
     }
@@ -211,7 +226,7 @@ fn killed() {
     until_nobody_holds(running.device);
 }
 
-fn traced() {
+fn they_are_open_to_who_may_trace_the_command_and_to_nobody_else() {
     if !is_root("they_are_open_to_who_may_trace_the_command_and_to_nobody_else") {
         return;
     }
@@ -233,7 +248,7 @@ fn traced() {
     assert_eq!(text(&running.ended.join().unwrap().unwrap()), "20\n");
 }
 
-fn unavailable() {
+fn without_the_right_to_mount_they_are_unavailable() {
     if !is_root("without_the_right_to_mount_they_are_unavailable") {
         fails_with(hand().0.run(&with_credentials("true")), FailureCode::Unavailable, "CAP_SYS_ADMIN");
         return;
@@ -261,7 +276,7 @@ pub fn without_mount() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn names() {
+fn names_that_lead_elsewhere_are_refused() {
     let (mut hand, _folder) = hand();
     if !is_root("names_that_lead_elsewhere_are_refused") {
         return;

@@ -10,7 +10,7 @@ pub const TESTS: &[Test] = &[
     ("run::output_that_is_kept_is_scrubbed", scrubbed),
     ("run::a_child_gets_exactly_the_environment_that_is_said", environment),
     ("run::a_child_has_no_core_no_descriptor_and_the_said_umask_and_folder", surroundings),
-    ("run::a_secret_in_an_argument_needs_leave", argv),
+    ("run::a_secret_in_an_argument_needs_leave", a_secret_in_an_argument_needs_leave),
     ("run::a_command_that_takes_too_long_is_killed_with_what_it_started", timeout),
     ("run::a_service_left_in_the_background_does_not_hold_the_run_up", background),
     ("run::long_input_and_output_do_not_block_one_another", long),
@@ -123,7 +123,7 @@ fn surroundings() {
     assert_eq!(core.split_whitespace().collect::<Vec<_>>()[4..6], ["1", "1"], "{core}");
 }
 
-fn argv() {
+fn a_secret_in_an_argument_needs_leave() {
     let (mut hand, _folder) = hand();
     let mut echo = command("/bin/echo", &["-n", "{a}"]);
     fails_with(hand.run(&echo), FailureCode::Author, "allow_exposure: [argv]");

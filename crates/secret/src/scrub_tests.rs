@@ -110,7 +110,8 @@ fn every_form_is_found_at_every_place_where_two_or_three_chunks_can_be_divided()
 fn values_side_by_side_over_one_another_and_inside_one_another_are_found_in_every_chunking() {
     let (one, two): (&[u8], &[u8]) = (b"abcdefgh", b"efghijkl");
     let mask = MASK.as_bytes();
-    let cases: [(&[&[u8]], &[u8], Vec<u8>); 6] = [
+    type Case<'a> = (&'a [&'a [u8]], &'a [u8], Vec<u8>);
+    let cases: [Case<'_>; 6] = [
         (&[one, two], b"abcdefghefghijkl", [mask, mask].concat()),
         (&[one, one], b"abcdefghabcdefgh", [mask, mask].concat()),
         // The first one wins, and what is left of the other is no value.

@@ -1,13 +1,14 @@
 //! `check`: what can be said of the tree without running it.
 
 use crate::process::{Failure, cargo, stage};
-use crate::{layers, promises, tidy};
+use crate::{catalogue, layers, promises, tidy};
 
 pub fn run_stages() -> Result<(), Failure> {
     stage("fmt");
     crate::process::run(cargo().args(["fmt", "--all", "--check"]))?;
     tidy::run()?;
     promises::run()?;
+    catalogue::run()?;
     layers::run()?;
     stage("clippy");
     crate::process::run(cargo().args([

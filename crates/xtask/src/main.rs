@@ -9,6 +9,7 @@
 
 mod bench;
 mod budget;
+mod catalogue;
 mod check;
 mod ci;
 mod demo;
@@ -67,7 +68,7 @@ fn run(words: &[&str]) -> Result<(), Failure> {
         ["bench"] => bench::run(),
         ["fuzz"] => fuzz::run(fuzz::NIGHTLY_S, &[]),
         ["fuzz", seconds, names @ ..] => fuzz::run(seconds.parse().map_err(|_| Failure::Usage)?, names),
-        ["tidy"] => tidy::run().and_then(|()| promises::run()),
+        ["tidy"] => tidy::run().and_then(|()| promises::run()).and_then(|()| catalogue::run()),
         ["layers"] => layers::run(),
         ["nightly"] => nightly::run(),
         ["dist"] => dist::run(),

@@ -15,7 +15,7 @@ use vigo_wire::enrol::{self, Token, TokenKey};
 use vigo_wire::generation::Standing;
 use vigo_wire::identity::{ExchangeKey, Identity};
 use vigo_wire::session::{HANDSHAKE, Initiator, SessionContext, respond};
-use vigo_wire::{check_bundle, frame, inner, measure, outer, worker};
+use vigo_wire::{check_bundle, control, frame, inner, measure, outer, worker};
 
 pub const TARGETS: &[Target] = &[
     Target { name: "inner_request", run: inner_request, seeds: || golden("inner.Request") },
@@ -23,6 +23,22 @@ pub const TARGETS: &[Target] = &[
     Target { name: "outer_frame", run: decodes::<outer::Frame>, seeds: || golden("outer") },
     Target { name: "worker_request", run: decodes::<worker::WorkerRequest>, seeds: || golden("worker") },
     Target { name: "worker_answer", run: worker_answer, seeds: || golden("worker.WorkerAnswer") },
+    Target {
+        name: "control_request",
+        run: |bytes| {
+            let _refused = control::ControlRequest::read(bytes);
+            decodes::<control::ControlRequest>(bytes);
+        },
+        seeds: || golden("control.ControlRequest"),
+    },
+    Target {
+        name: "control_answer",
+        run: |bytes| {
+            let _refused = control::ControlAnswer::read(bytes);
+            decodes::<control::ControlAnswer>(bytes);
+        },
+        seeds: || golden("control.ControlAnswer"),
+    },
     Target { name: "frames", run: frames, seeds: frame_seeds },
     Target { name: "enrol_request", run: enrol_request, seeds: enrol_request_seeds },
     Target { name: "enrol_answer", run: enrol_answer, seeds: || golden("enrol.EnrolReply") },

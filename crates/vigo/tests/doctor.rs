@@ -10,7 +10,9 @@
     reason = "test code"
 )]
 
+mod host;
 mod world;
+use host::swap::Swap;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 use std::fs;
@@ -210,6 +212,48 @@ fn pages_that_are_no_secret_ones_are_bad() {
     assert_eq!((verdict(&found, "pages-hand"), found["level"].as_str().unwrap()), ("bad", "insecure"));
 }
 
+/// The attack of that name on a throw-away hand.
+fn attack<'a>(found: &'a Value, name: &str) -> &'a Value {
+    let attacks = found["attacks"].as_array().unwrap();
+    let on_a_hand = |attack: &&Value| attack["name"] == name && attack["target"] == "a throw-away hand";
+    attacks.iter().find(on_a_hand).unwrap_or_else(|| panic!("no attack `{name}` in {attacks:#?}"))
+}
+
+#[test]
+fn open_swap_is_bad_and_its_scan_finds_what_lies_in_ordinary_pages_and_nothing_of_a_hand() {
+    let left_out = "no swap was read";
+    if !host::is_root(left_out) {
+        return;
+    }
+    let world = World::in_folder(host::folder());
+    let _swap = match Swap::on(world.folder.path()) {
+        Ok(swap) => swap,
+        Err(why) => return println!("{left_out}: {why}"),
+    };
+    let doctor = |started_by: &[&str], state: &str| {
+        let program = binary("vigo");
+        let words = [started_by, &[program.to_str().unwrap()]].concat();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg("--state-dir").arg(world.path(state));
+        command.args(["doctor", "--attack", "--json"]);
+        parse(&run(command, b"").expect(5))
+    };
+    let found = doctor(&[], "protected");
+    assert_eq!(verdict(&found, "swap"), "bad");
+    let scan = attack(&found, "swap-scan");
+    assert!(
+        scan["control"].as_str().unwrap().starts_with("succeeded"),
+        "the scan finds nothing at all: {scan}"
+    );
+    if arena::probe(Choice::Auto).0 != Kind::Plain {
+        assert_eq!(scan["verdict"], "refused", "{scan}");
+    }
+    // Who may lock no memory has a hand with ordinary pages, and its value is there.
+    let unlocked = "prlimit --memlock=0:0 setpriv --bounding-set=-ipc_lock --inh-caps=-ipc_lock --";
+    let found = doctor(&unlocked.split(' ').collect::<Vec<_>>(), "plain");
+    assert_eq!(attack(&found, "swap-scan")["verdict"], "succeeded", "{found:#}");
+}
+
 #[test]
 fn an_agent_without_rights_is_examined_by_its_own_user() {
     if !rustix::process::geteuid().is_root() {
@@ -229,6 +273,40 @@ fn an_agent_without_rights_is_examined_by_its_own_user() {
     assert_eq!(verdict(&found, "not-dumpable-hand"), "ok");
     assert!(is_refused(&found, "a throw-away hand") >= 1, "{:#}", found["attacks"]);
     is_refused(&found, "a throw-away process hardened as the agent");
+}
+
+#[test]
+fn the_level_and_its_reasons_stand_in_log_status_trait_report_rest_and_cli() {
+    let world = enrolled();
+    let settings = world.path("agent.yaml");
+    fs::write(&settings, "arena: mlock\n").unwrap();
+    let vigo = |words: &[&str]| {
+        let mut command = world.vigo_command(words);
+        command.arg("--config").arg(&settings);
+        run(command, b"").expect(0)
+    };
+    let reason = "locked pages instead of memfd_secret, as the settings say";
+    // A hand is started by the secret, so that its pages are read back and not tried out.
+    let log = vigo(&["run", "--log-level", "info"]).err;
+    let line = log.lines().find(|line| line.contains("protection") && line.contains("weak"));
+    assert!(line.is_some_and(|line| line.contains(reason)), "{log}");
+    vigo(&["status"]).says(&["protection   weak", reason]);
+    let traits = parse(&vigo(&["traits", "--json"]));
+    assert_eq!(traits["traits"]["protection"]["level"], "weak");
+    assert!(traits["traits"]["protection"]["reasons"].to_string().contains(reason));
+    let last = parse(&vigo(&["status", "--json"]));
+    assert_eq!(last["last_run"]["level"], "weak", "of the report");
+    // What the server has it from is the check-in before and the report after.
+    let list = parse(&world.cli(&["envoys", "list", "--json"]).expect(0));
+    assert_eq!(list["items"][0]["level"], "weak");
+    world.cli(&["envoys", "list"]).expect(0).says(&["LEVEL", "weak"]);
+    let show = parse(&world.cli(&["envoys", "show", "web-1", "--json"]).expect(0));
+    assert!(show["level"] == "weak" && show["reasons"].to_string().contains(reason), "{show}");
+    world.cli(&["envoys", "show", "web-1"]).expect(0).says(&["weak", reason]);
+    // And the other way round: with the best pages that reason is gone everywhere.
+    world.vigo(&["run"]).expect(0);
+    let show = parse(&world.cli(&["envoys", "show", "web-1", "--json"]).expect(0));
+    assert!(!show["reasons"].to_string().contains(reason), "{show}");
 }
 
 #[test]

@@ -52,6 +52,9 @@ pub struct Tried {
     pub why: String,
 }
 
+/// What such a refusal does not show.
+const OUTRANKED: &str = "; its capabilities alone would refuse it, the throw-away hand has none either and is refused all the same";
+
 /// The target of the control.
 pub const CONTROL: &str = "control";
 
@@ -120,11 +123,12 @@ fn look(agent: &str, hand: &str, address: &str, arena: &str) -> io::Result<Vec<T
     let mut tried = Vec::new();
     for (target, pid, address) in targets {
         let canary = (target == CONTROL).then_some(control.canary.as_bytes());
+        let note = if target.starts_with("the running") && outranks(pid) { OUTRANKED } else { "" };
         let add = |name: &str, (outcome, why): (Outcome, String)| Tried {
             name: name.to_owned(),
             target: target.to_owned(),
             outcome,
-            why,
+            why: why + note,
         };
         let address = address.or_else(|| address_of(pid));
         tried.push(add("read-mem", read_mem(pid, address, canary)));
@@ -138,6 +142,12 @@ fn look(agent: &str, hand: &str, address: &str, arena: &str) -> io::Result<Vec<T
         tried.push(Tried { name, target, outcome: Outcome::Unclear, why });
     }
     Ok(tried)
+}
+
+/// True if it has capabilities: then who has none is refused whatever the process does for itself (ptrace(2)).
+fn outranks(pid: u32) -> bool {
+    let none = |set: String| set.bytes().all(|digit| digit == b'0');
+    Process(pid).status("CapPrm:").is_ok_and(|set| !none(set))
 }
 
 /// Where the protected pages are, as far as an attacker can see that.

@@ -19,6 +19,9 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Read at once; the end of a piece is kept, so that a canary across two is found.
 const PIECE: usize = 1 << 20;
 const PAGE: usize = 4096;
+/// How often, and after which pause.
+const AGAIN: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Tries it.
 pub fn attack(arena: &str) -> io::Result<Vec<Tried>> {
@@ -50,7 +53,15 @@ pub fn attack(arena: &str) -> io::Result<Vec<Tried>> {
         .filter_map(|mapping| Some((mapping.start, usize::try_from(mapping.length()).ok()?)))
         .collect();
     let pushed = pages_out(pid, &writable);
-    let scan = scan(&swaps, [plain.as_bytes(), held.as_bytes()])?;
+    let mut scan = read_swap(&swaps, [plain.as_bytes(), held.as_bytes()])?;
+    // The kernel writes when it likes: a control that is not there yet is looked for again.
+    for _ in 0..AGAIN {
+        if scan.found.contains(&true) || !scan.whole {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+        scan = read_swap(&swaps, [plain.as_bytes(), held.as_bytes()])?;
+    }
     std::hint::black_box(&page);
     drop(hand);
     let found = |found| if found { "found" } else { "not found" };
@@ -105,7 +116,7 @@ struct Scan {
     whole: bool,
 }
 
-fn scan(swaps: &[String], needles: [&[u8]; 2]) -> io::Result<Scan> {
+fn read_swap(swaps: &[String], needles: [&[u8]; 2]) -> io::Result<Scan> {
     let until = Instant::now() + LONGEST;
     let overlap = needles.iter().map(|needle| needle.len()).max().unwrap_or_default();
     let mut scan = Scan { found: [false; 2], read: 0, whole: true };
@@ -150,7 +161,7 @@ mod tests {
             let mut bytes = vec![0; 3 * PIECE];
             bytes[at..at + 16].copy_from_slice(needles[0]);
             std::fs::write(&path, bytes).unwrap();
-            let scan = scan(std::slice::from_ref(&name), needles).unwrap();
+            let scan = read_swap(std::slice::from_ref(&name), needles).unwrap();
             assert_eq!((scan.found, scan.whole), ([true, false], true), "at {at}");
         }
     }

@@ -101,6 +101,11 @@ pub fn through(
     if !offline {
         drop_stale(hands, &known);
     }
+    let identity = enrolment::identity_path(&machine.state);
+    let assess = |hands: &Hands| {
+        let facts = Facts { hand: hands.status(), ..facts.clone() };
+        Posture::assess(&facts, machine.settings.arena, &identity)
+    };
     let mut secrets = ServerSecrets {
         hands: Rc::clone(hands),
         link: if offline { None } else { Some(&mut link) },
@@ -108,6 +113,7 @@ pub fn through(
         standing,
         versions: known,
         away: offline,
+        posture: &assess,
     };
     let assignment = held.assignment.assignment();
     if assignment.unmatched {
@@ -123,8 +129,7 @@ pub fn through(
     };
     let report = converge(machine, hands, &wanted, &traits, &mut secrets, arguments)?;
 
-    let facts = Facts { hand: hands.status(), ..facts };
-    let posture = Posture::assess(&facts, machine.settings.arena, &enrolment::identity_path(&machine.state));
+    let posture = assess(hands);
     let frame = reports::Frame {
         started_at,
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),

@@ -3,6 +3,7 @@
 use crate::enrolment::Enrolment;
 use crate::error::AgentError;
 use crate::link::Link;
+use crate::posture::Posture;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -31,6 +32,8 @@ pub struct ServerSecrets<'a> {
     pub versions: BTreeMap<SecretPath, SecretVersion>,
     /// The server was not reached: values are missing for that reason alone.
     pub away: bool,
+    /// What protection this machine gives, to be read back when the hand runs.
+    pub posture: &'a dyn Fn(&Hands) -> Posture,
 }
 
 /// The versions of a check-in's answer; what has no version does not exist.
@@ -137,6 +140,7 @@ impl ServerSecrets<'_> {
             term,
             generation,
             paths: paths.iter().map(ToString::to_string).collect(),
+            posture: Some((self.posture)(&self.hands).to_wire()),
         };
         match link.ask(self.enrolment, Ask::Secrets(ask)) {
             Ok(Answer::Secrets(reply)) if reply.items.len() == paths.len() => {
@@ -190,7 +194,7 @@ impl ServerSecrets<'_> {
 
 fn sealed_item(path: &SecretPath, item: SecretItem) -> Result<SealedItem, Failure> {
     if !item.refused.is_empty() {
-        return Err(Failure::blocked(format!("secret `{path}` is refused: {}", item.refused)));
+        return Err(Failure::blocked(format!("the server refuses it: {}", item.refused)).help(item.help));
     }
     let sealed = Sealed { encapsulated: item.encapsulated, ciphertext: item.ciphertext };
     Ok(SealedItem { path: path.clone(), version: SecretVersion(item.version), sealed })

@@ -3,7 +3,7 @@
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::PathBuf;
-use vigo_base::{SecretPath, limits};
+use vigo_base::{SecretPath, SecretScope, limits};
 
 /// The exit codes, for the end of `--help`.
 const EXITS: &str = "Exit codes: 0 done, 1 could not run, 2 wrong command line, 3 `config plan` found changes, \
@@ -56,6 +56,12 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: Token,
+    },
+    /// Make, list and remove API tokens: for people and programs that talk to the server
+    ApiToken {
+        /// What to do.
+        #[command(subcommand)]
+        command: ApiToken,
     },
     /// List, show, revoke and remove envoys
     Envoys {
@@ -158,8 +164,11 @@ pub enum Secret {
     Rm {
         /// Its path
         path: SecretPath,
+        /// Also when what is published refers to it
+        #[arg(long)]
+        force: bool,
     },
-    /// Show which envoys get a secret, and where
+    /// Show which envoys get a secret, where, and why or why not
     Who {
         /// Its path
         path: SecretPath,
@@ -167,6 +176,63 @@ pub enum Secret {
         #[command(flatten)]
         part: Part,
     },
+    /// Show which secret can be seen where, by the bundles and by the machines' reports
+    Exposure {
+        /// Only on this envoy (name or id)
+        #[arg(long, value_name = "ENVOY")]
+        envoy: Option<String>,
+        /// Only this secret
+        #[arg(long, value_name = "PATH")]
+        path: Option<SecretPath>,
+        /// How much.
+        #[command(flatten)]
+        part: Part,
+    },
+    /// Say who may have secrets, and how well a machine has to be protected for them
+    Policy {
+        /// What to do.
+        #[command(subcommand)]
+        command: Policy,
+    },
+}
+
+/// What to do with the policies of secrets.
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// Set the policy of a secret (`web/token`), of all below a path (`web/`), or of all (`/`), in place of what it was
+    Set {
+        /// Which secrets
+        scope: SecretScope,
+        /// The least protection level of a machine that gets them
+        #[arg(long, value_name = "LEVEL", value_parser = ["secure", "weak"])]
+        require: Option<String>,
+        /// `closed`: only machines whose swap is none, zram or encrypted
+        #[arg(long, value_name = "SWAP", value_parser = ["closed"])]
+        require_swap: Option<String>,
+        /// Only in these environments
+        #[arg(long = "allow-environment", value_name = "NAME", num_args = 1.., action = ArgAction::Append)]
+        environments: Vec<String>,
+        /// Only for envoys whose name fits one of these
+        #[arg(long = "allow-envoy", value_name = "GLOB", num_args = 1.., action = ArgAction::Append)]
+        envoys: Vec<String>,
+        /// Only for envoys with all of these labels, as they were bound at enrolment
+        #[arg(long = "allow-label", value_name = "NAME=VALUE", num_args = 1.., action = ArgAction::Append, value_parser = label)]
+        labels: Vec<(String, String)>,
+    },
+    /// Show every policy that holds for a secret or for all below a path: all of them must be met
+    Show {
+        /// Which secrets
+        scope: SecretScope,
+    },
+    /// List all policies
+    List,
+    /// Remove a policy
+    Rm {
+        /// Which secrets it is of, exactly as it was set
+        scope: SecretScope,
+    },
+    /// Take the stored policies as they are, after somebody changed them past the server
+    Accept,
 }
 
 /// What to do with the configuration.
@@ -258,6 +324,37 @@ pub enum Token {
     },
 }
 
+/// What to do with API tokens.
+#[derive(Debug, Subcommand)]
+pub enum ApiToken {
+    /// Make a token and print it, this once
+    Create {
+        /// Whose it is, for the audit log
+        #[arg(long, value_name = "NAME")]
+        user: String,
+        /// What it may, such as `secrets.get`; several with commas or by repeating
+        #[arg(long = "permission", required = true, value_name = "PERMISSION", value_delimiter = ',', action = ArgAction::Append)]
+        permissions: Vec<String>,
+        /// Only for this secret or all below this path (`web/`)
+        #[arg(long = "paths", value_name = "PATH", value_delimiter = ',', action = ArgAction::Append)]
+        paths: Vec<SecretScope>,
+        /// For how long: `30m`, `1h`, `7d`
+        #[arg(long, default_value = "30d", value_name = "TIME", value_parser = seconds)]
+        ttl: u64,
+    },
+    /// List tokens, never the tokens themselves
+    List {
+        /// How much.
+        #[command(flatten)]
+        part: Part,
+    },
+    /// Remove a token: it is not known any more from then on
+    Rm {
+        /// Its id
+        id: String,
+    },
+}
+
 /// What to do with envoys.
 #[derive(Debug, Subcommand)]
 pub enum Envoys {
@@ -266,6 +363,15 @@ pub enum Envoys {
         /// Only those whose name begins so
         #[arg(default_value = "")]
         name: String,
+        /// Only those of this protection level
+        #[arg(long, value_name = "LEVEL", value_parser = ["secure", "weak", "insecure"])]
+        level: Option<String>,
+        /// Only those whose swap is of this class
+        #[arg(long, value_name = "CLASS", value_parser = ["none", "zram", "encrypted-ephemeral", "encrypted-persistent", "plain"])]
+        swap: Option<String>,
+        /// Only those in this state
+        #[arg(long, value_name = "STATE", value_parser = ["active", "quarantined", "revoked"])]
+        state: Option<String>,
         /// How much.
         #[command(flatten)]
         part: Part,
@@ -381,6 +487,13 @@ mod tests {
             "envoys list --json",
             "runs list --json",
             "secrets --vault vault set web/upstream-token",
+            "secrets policy set web/ --require secure --require-swap closed --allow-environment a b --allow-envoy web-* --allow-label tier=front",
+            "secrets policy show web/token",
+            "secrets policy list",
+            "secrets policy rm /",
+            "secrets exposure --envoy web-1 --path web/token",
+            "api-token create --user alice --permission secrets.get,secrets.list --paths web/ --ttl 1h",
+            "envoys list --level insecure --swap plain --state active",
         ] {
             assert!(parse(line).is_ok(), "{line}");
         }
@@ -424,6 +537,14 @@ mod tests {
             "token create --match * --label tier",
             "token create --match * --label =front",
             "secrets set ../token",
+            "secrets policy set ../x --require weak",
+            "secrets policy set web/ --require insecure",
+            "secrets policy set web/ --require-swap open",
+            "secrets policy set web/ --allow-label tier",
+            "secrets exposure --path ../x",
+            "api-token create --user alice",
+            "api-token create --permission secrets.get",
+            "envoys list --level good",
             "secrets rotate a --length 0",
             "secrets rotate a --length 65537",
             "envoys list --limit 0",

@@ -1,11 +1,13 @@
 //! One file per topic; each command is one function that asks and prints.
 
+mod api_token;
 mod audit;
 mod completions;
 mod config;
 mod envoys;
 mod first;
 mod offline;
+mod policy;
 mod runs;
 mod secrets;
 mod status;
@@ -31,6 +33,7 @@ pub fn run(arguments: &Arguments, warnings: &[String]) -> Result<Exit, CliError>
         },
         Command::Config { command } => config::run(global, command, warnings),
         Command::Token { command } => token::run(&mut Session::open(global)?, command),
+        Command::ApiToken { command } => api_token::run(&mut Session::open(global)?, command),
         Command::Envoys { command } => envoys::run(&mut Session::open(global)?, command),
         Command::Runs { command } => runs::run(&mut Session::open(global)?, command),
         Command::Audit { command } => audit::run(&mut Session::open(global)?, command),

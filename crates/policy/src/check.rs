@@ -244,14 +244,16 @@ fn check_selections(
         checking.unused = false;
         check_one(policy, &select::select(policy, "", None), checking, &mut notes, &mut covered);
     }
-    let mut checked = HashSet::new();
+    let mut checked: HashMap<vigo_base::Digest, bool> = HashMap::new();
     for (number, block) in policy.blocks.iter().enumerate() {
         let selection = select::of_block(policy, number, block, &mut notes.out);
-        if !checked.insert(likeness(&selection)) {
-            continue;
+        let refers_to_secrets = *checked.entry(likeness(&selection)).or_insert_with(|| {
+            checking.block = Some(block.span);
+            check_one(policy, &selection, checking, &mut notes, &mut covered)
+        });
+        if refers_to_secrets && select::is_by_traits(block) {
+            out.push(by_traits(block.span));
         }
-        checking.block = Some(block.span);
-        check_one(policy, &selection, checking, &mut notes, &mut covered);
     }
     checking.block = None;
     checking.unused = true;
@@ -263,6 +265,12 @@ fn check_selections(
     }
     check_unused_variables(policy, &notes, out);
     out.append(&mut notes.out);
+}
+
+fn by_traits(span: vigo_base::Span) -> Diagnostic {
+    let message = "this match block is chosen by traits, so no secret in it is given to anybody";
+    Diagnostic::new(Code::SecretByTraits, span, message)
+        .help("what a machine says of itself entitles to nothing: choose these envoys by name (`match:`)")
 }
 
 /// Equal for match blocks of which everything that is checked is equal.
@@ -282,16 +290,17 @@ fn likeness(selection: &Selection) -> vigo_base::Digest {
     vigo_base::Digest::of(&bytes)
 }
 
+/// Checks one selection; true if it refers to secrets.
 fn check_one<'n>(
     policy: &Policy,
     selection: &Selection,
     checking: Checking<'n>,
     notes: &mut Notes<'n>,
     covered: &mut BTreeSet<usize>,
-) {
+) -> bool {
     covered.extend(selection.configcrates.iter().map(|chosen| chosen.index));
     notes.checking = Some(checking);
-    let Some(ground) = Ground::new(policy, selection) else { return };
+    let Some(ground) = Ground::new(policy, selection) else { return false };
     check_circles(&ground, notes);
     // The notes outlive the ground: what is passed on is owned.
     let mut inner = Notes { checking: Some(checking), ..Notes::default() };
@@ -301,6 +310,7 @@ fn check_one<'n>(
         notes.used.entry(configcrate).or_default().append(&mut names);
     }
     notes.used_whole.append(&mut inner.used_whole);
+    inner.refers_to_secrets
 }
 
 fn check_circles(ground: &Ground<'_>, notes: &mut Notes<'_>) {

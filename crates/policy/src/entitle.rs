@@ -3,9 +3,9 @@
 use crate::value::scalar_text;
 use std::collections::BTreeSet;
 use vigo_base::{SecretPath, Value};
-use vigo_resource::Registry;
+use vigo_resource::{Provides, Registry};
 use vigo_template::{EnvoyFacts, Renderer, Scope, TemplateError};
-use vigo_wire::bundle::{Bundle, Configcrate, Resource};
+use vigo_wire::bundle::{Bundle, Configcrate, Resource, SecretUse};
 use vigo_wire::node::{Entry, Kind, Node};
 
 /// A secret that an envoy may read, and why.
@@ -15,6 +15,10 @@ pub struct Entitlement {
     pub path: SecretPath,
     /// The id of the resource that it stands in, as far as publish knows it.
     pub resource: String,
+    /// What it is put into there: the identity of the resource, such as the path of a file.
+    pub target: String,
+    /// How it gets there: `stdin`, `credentials`, `environment`, `argv`, `file`; else the resource type, which does itself what is to be done with it.
+    pub way: String,
     /// Who else can see it there: empty (nobody), `environment` or `argv`.
     pub exposure: String,
 }
@@ -52,7 +56,7 @@ pub fn entitled(
         let resource = usize::try_from(used.resource).ok().and_then(|index| bundle.resources.get(index));
         let Some(resource) = resource else { continue };
         let world = world.get_or_insert_with(|| World::new(bundle, envoy, parameters));
-        let id = world.id(registry, resource);
+        let (id, target) = world.id(registry, resource);
         let path = if used.expression.is_empty() {
             // What is no path is no reference, whoever made the bundle.
             used.path.parse().ok().map(Ok)
@@ -62,12 +66,24 @@ pub fn entitled(
         match path {
             None => {}
             Some(Ok(path)) => {
-                entitlements.insert(Entitlement { path, resource: id, exposure: used.exposure.clone() });
+                let (way, exposure) = (way(registry, resource, used), used.exposure.clone());
+                entitlements.insert(Entitlement { path, resource: id, target, way, exposure });
             }
             Some(Err(source)) => failures.push(EntitlementError { resource: id, source }),
         }
     }
     (entitlements, failures)
+}
+
+fn way(registry: &Registry, resource: &Resource, used: &SecretUse) -> String {
+    let provides = registry.get(&resource.r#type).map(|kind| kind.info().provides);
+    let way = match (used.exposure.as_str(), used.attribute.as_str()) {
+        ("", "stdin" | "credentials") => used.attribute.as_str(),
+        ("", _) if matches!(provides, Some(Provides::Path(_))) => "file",
+        ("", _) => resource.r#type.as_str(),
+        (exposure, _) => exposure,
+    };
+    way.to_owned()
 }
 
 /// What names mean for one envoy, without its traits.
@@ -98,18 +114,20 @@ impl<'a> World<'a> {
         self.renderer.as_ref().map_err(Clone::clone)?.secret_path(expression, &self.scope(resource))
     }
 
-    /// `configcrate:name`, or `configcrate:type/identity`, as rendered where that needs no traits.
-    fn id(&self, registry: &Registry, resource: &Resource) -> String {
+    /// `configcrate:name`, or `configcrate:type/identity`, as rendered where that needs no traits; and the identity.
+    fn id(&self, registry: &Registry, resource: &Resource) -> (String, String) {
         let configcrate = self.configcrate(resource).map_or("", |one| one.name.as_str());
-        if !resource.name.is_empty() {
-            return format!("{configcrate}:{}", resource.name);
-        }
         let attribute =
             |name: &str| resource.attributes.iter().find(|entry| entry.name == name)?.value.as_ref();
         let identity = registry.get(&resource.r#type).into_iter().flat_map(|kind| kind.info().identity());
         let parts: Vec<String> =
             identity.filter_map(|info| attribute(info.name).map(|node| self.shown(node, resource))).collect();
-        format!("{configcrate}:{}/{}", resource.r#type, parts.join(" "))
+        let identity = parts.join(" ");
+        let id = match resource.name.as_str() {
+            "" => format!("{configcrate}:{}/{identity}", resource.r#type),
+            name => format!("{configcrate}:{name}"),
+        };
+        (id, identity)
     }
 
     fn shown(&self, node: &Node, resource: &Resource) -> String {

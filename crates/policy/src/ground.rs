@@ -20,6 +20,8 @@ pub(crate) struct Notes<'a> {
     pub used: BTreeMap<usize, BTreeSet<String>>,
     /// Configcrates in which something uses `vars` as a whole.
     pub used_whole: BTreeSet<usize>,
+    /// Some resource refers to a secret.
+    pub refers_to_secrets: bool,
 }
 
 /// What a check knows besides the policy.

@@ -143,7 +143,7 @@ fn follow_resource(
             missing(path, *span, checking, notes);
         }
     }
-    let mut listed: BTreeSet<(String, String, &str)> = BTreeSet::new();
+    let mut listed: BTreeSet<(String, String, &str, &str)> = BTreeSet::new();
     for attribute in resource.model.all_attributes() {
         if attribute.value.leaves.is_empty() {
             continue;
@@ -156,17 +156,20 @@ fn follow_resource(
         for (call, _) in &reached.secrets {
             let path = call.path.as_ref().map_or("", |path| path.as_str());
             let expression = if call.path.is_some() { "" } else { call.expression.as_str() };
-            listed.insert((path.to_owned(), expression.to_owned(), rule.exposure()));
+            let name = attribute.name.name.as_str();
+            listed.insert((path.to_owned(), expression.to_owned(), rule.exposure(), name));
         }
         if notes.checking.is_some() {
             check_attribute(stage, resource, attribute, &sight, &reached, notes);
         }
     }
-    let uses = listed.into_iter().map(|(path, expression, exposure)| SecretUse {
+    notes.refers_to_secrets |= !listed.is_empty();
+    let uses = listed.into_iter().map(|(path, expression, exposure, attribute)| SecretUse {
         path,
         expression,
         resource: u32::try_from(number).unwrap_or(u32::MAX),
         exposure: exposure.to_owned(),
+        attribute: attribute.to_owned(),
     });
     needs.secrets.extend(uses);
 }

@@ -190,8 +190,12 @@ pub fn selections(policy: &Policy) -> Vec<Selection> {
 }
 
 fn block_match(policy: &Policy, number: usize, block: &Block, pattern: String) -> BlockMatch {
-    let by_traits = matches!(&block.matcher, Matcher::Where(expression) if wants_traits(expression));
-    BlockMatch { number, origin: policy.origin(block.span), pattern, by_traits }
+    BlockMatch { number, origin: policy.origin(block.span), pattern, by_traits: is_by_traits(block) }
+}
+
+/// True if what a machine says of itself chooses the block.
+pub(crate) fn is_by_traits(block: &Block) -> bool {
+    matches!(&block.matcher, Matcher::Where(expression) if wants_traits(expression))
 }
 
 fn wants_traits(expression: &Expression) -> bool {

@@ -1,6 +1,7 @@
 //! Assignments: what one envoy is given, made when it asks and signed by the hand. Stored, with a generation of its own, before it is handed out.
 
 use crate::fleet::Member;
+use crate::secret_policy::{self, Facts};
 use crate::state::Server;
 use crate::{ServerError, clock, entitle};
 use prost::Message as _;
@@ -207,10 +208,25 @@ fn issue(server: &Server, member: &Member, assignment: Assignment) -> Result<Ass
     Ok(Assigned { stored, assignment, signed })
 }
 
-/// Current versions of what the assignment entitles to.
-#[must_use]
-pub fn secret_states(server: &Server, paths: &BTreeSet<SecretPath>) -> Vec<SecretState> {
+/// Current versions of what the assignment entitles to. What a policy would refuse now is left out: a hand that holds it drops it. Blocks.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn secret_states(
+    server: &Server,
+    member: &Member,
+    environment: &str,
+    paths: &BTreeSet<SecretPath>,
+) -> Result<Vec<SecretState>, ServerError> {
     let secrets = server.secrets.snapshot();
+    let policies = server.store.secret_policies()?;
+    let posture = member.live().posture.clone();
+    let identity = &member.identity;
+    let facts = Facts { name: identity.name.as_str(), environment, labels: &identity.labels };
+    let may = |path: &&SecretPath| {
+        secret_policy::allows(&policies, path, &facts).is_ok()
+            && secret_policy::gate(&policies, path, &posture).is_ok()
+    };
     let state = |path: &SecretPath| SecretState { path: path.to_string(), version: secrets.version(path) };
-    paths.iter().map(state).collect()
+    Ok(paths.iter().filter(may).map(state).collect())
 }

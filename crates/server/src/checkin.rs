@@ -95,13 +95,13 @@ fn note(server: &Server, member: &Member, check_in: &CheckIn) {
     let mut live = member.live();
     live.last_seen = now;
     cut(&check_in.agent_version).clone_into(&mut live.agent_version);
-    if let Some(posture) = &check_in.posture {
-        live.posture = self::posture(posture);
-    }
     let is_wrong = check_in.clock != 0 && check_in.clock.abs_diff(now) > SKEW_SECONDS;
     let is_news = is_wrong && !live.clock_is_wrong;
     live.clock_is_wrong = is_wrong;
     drop(live);
+    if let Some(posture) = &check_in.posture {
+        member.note_posture(self::posture(posture));
+    }
     server.fleet.touch(member.id());
     if is_news {
         let (name, seconds) = (member.identity.name.as_str(), check_in.clock.abs_diff(now));
@@ -157,7 +157,7 @@ fn something_new(server: &Server, member: &Member, check_in: CheckIn) -> Result<
     if !holds(&check_in, &assigned) {
         reply.assignment = Some(assigned.signed.clone());
         reply.keys = vec![server.keys.certificates().bundle.clone()];
-        reply.secrets = assign::secret_states(server, &watched);
+        reply.secrets = assign::secret_states(server, member, environment, &watched)?;
     }
     Ok(Answer::CheckIn(reply))
 }

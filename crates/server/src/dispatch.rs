@@ -83,6 +83,7 @@ fn known_code(code: &str) -> &'static str {
         "busy",
         "too-many",
         "quarantined",
+        "untrusted-policy",
     ];
     known.into_iter().find(|one| *one == code).unwrap_or("expired")
 }

@@ -10,7 +10,7 @@ use crate::{ServerError, clock};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::Notify;
-use vigo_base::{Digest, EnvoyId};
+use vigo_base::{Digest, EnvoyId, ProtectionLevel, SecretPath, SwapClass};
 use vigo_store::{Envoy, EnvoyState, NewEnvoy, Posture, Sighting};
 
 /// Members in memory at most; beyond that those unheard of for longest would have to go, which a fleet of this size never needs.
@@ -25,6 +25,8 @@ pub struct Member {
     pub(crate) state_changed: Notify,
     /// How often it may ask for what costs.
     pub(crate) rates: Rates,
+    /// What was refused, why and when it was last recorded.
+    denied: Mutex<HashMap<SecretPath, (String, u64)>>,
     /// Held while a new assignment is made, so that two check-ins do not make two.
     pub(crate) assigning: Mutex<()>,
 }
@@ -66,6 +68,7 @@ impl Member {
             live: Mutex::new(live),
             state_changed: Notify::new(),
             rates: Rates::default(),
+            denied: Mutex::default(),
             assigning: Mutex::new(()),
         }
     }
@@ -79,7 +82,54 @@ impl Member {
     /// Who it is in the audit log.
     #[must_use]
     pub fn actor(&self) -> String {
-        format!("envoy:{}", self.identity.id)
+        actor(&self.identity.id)
+    }
+
+    /// True if a refusal has to be recorded: the same one of the same secret stands in the audit log once an hour.
+    pub fn is_news(&self, path: &SecretPath, why: &str) -> bool {
+        /// More refusals are not remembered than one machine can have by its bundle.
+        const REMEMBERED: usize = 4096;
+        const AGAIN_SECONDS: u64 = 3600;
+        let now = clock::now();
+        let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = denied
+            .get(path)
+            .is_some_and(|(known, at)| known == why && now.saturating_sub(*at) < AGAIN_SECONDS);
+        if is_known {
+            return false;
+        }
+        if denied.len() >= REMEMBERED {
+            denied.clear();
+        }
+        denied.insert(path.clone(), (why.to_owned(), now));
+        true
+    }
+
+    /// Forgets a refusal: the next one is recorded again.
+    pub fn was_granted(&self, path: &SecretPath) {
+        self.denied.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+    }
+
+    /// Takes what a machine says of its protection; in the log when that is bad and was not so before.
+    pub fn note_posture(&self, posture: Posture) {
+        let mut live = self.live();
+        let is_bad =
+            posture.level == ProtectionLevel::Insecure.as_str() || posture.swap == SwapClass::Plain.as_str();
+        let is_news = is_bad && (&posture.level, &posture.swap) != (&live.posture.level, &live.posture.swap);
+        live.posture = posture;
+        let said = live.posture.clone();
+        drop(live);
+        if is_news {
+            let (name, level, swap) = (self.identity.name.as_str(), said.level, said.swap);
+            let reasons = said.reasons.join("; ");
+            tracing::warn!(
+                name,
+                level,
+                swap,
+                reasons,
+                "an envoy is badly protected; it gets the secrets whose policy does not require more"
+            );
+        }
     }
 
     /// Notes what the store says of its state. What was read before a revocation does not undo it: a revoked envoy stays revoked.
@@ -184,6 +234,12 @@ impl Fleet {
         }
         Ok(sightings.len())
     }
+}
+
+/// Who an envoy is in the audit log.
+#[must_use]
+pub fn actor(id: &EnvoyId) -> String {
+    format!("envoy:{id}")
 }
 
 fn sighting(member: &Member) -> Sighting {

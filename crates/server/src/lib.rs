@@ -5,6 +5,7 @@
 //! [`publish`](mod@publish), and an envoy's share of it an assignment in [`assign`]. Values of secrets are never here: the hand has them ([`keys`]).
 #![forbid(unsafe_code)]
 
+pub mod api_tokens;
 pub mod assign;
 pub mod auth;
 pub mod bundles;
@@ -33,6 +34,7 @@ pub mod renew;
 pub mod report;
 pub mod rest;
 pub mod secret_index;
+pub mod secret_policy;
 pub mod secrets;
 pub mod serve;
 pub mod sessions;

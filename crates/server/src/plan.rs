@@ -1,6 +1,7 @@
 //! What a publish would change: which envoys, which of their resources, and which secrets they could read that they cannot read now.
 
 use crate::published::{Block, Published};
+use crate::secret_policy::{self, Facts};
 use crate::state::Server;
 use crate::{ServerError, entitle};
 use prost::Message as _;
@@ -17,8 +18,10 @@ pub struct Plan {
     pub envoys: usize,
     /// Envoys that change alike, with what changes.
     pub changes: Vec<Change>,
-    /// Who could read which secret that it cannot read now.
+    /// Who could read which secret that it cannot read now: it comes to stand in the bundle, and the policies of secrets allow it.
     pub new_readers: Vec<(String, SecretPath)>,
+    /// Secrets that come to stand in the bundle of some envoy, whatever the policies say.
+    pub new_references: BTreeSet<SecretPath>,
 }
 
 /// What changes alike for some envoys.
@@ -44,6 +47,7 @@ pub struct Change {
 /// When the store cannot be read.
 pub fn between(server: &Server, before: &Published, after: &Published) -> Result<Plan, ServerError> {
     let mut plan = Plan::default();
+    let policies = server.store.secret_policies()?;
     let mut groups: BTreeMap<(Digest, Digest, String), Change> = BTreeMap::new();
     each_envoy(server, |envoy| {
         let identity = &envoy.identity;
@@ -56,7 +60,11 @@ pub fn between(server: &Server, before: &Published, after: &Published) -> Result
         plan.envoys += 1;
         let reads = |block: &Block| entitle::paths(&block.bundle, identity, &block.environment);
         let newly = &reads(new.block) - &reads(old.block);
-        plan.new_readers.extend(newly.into_iter().map(|path| (identity.name.as_str().to_owned(), path)));
+        let environment = new.block.environment.as_str();
+        let facts = Facts { name: identity.name.as_str(), environment, labels: &identity.labels };
+        let readable = newly.iter().filter(|path| secret_policy::allows(&policies, path, &facts).is_ok());
+        plan.new_readers.extend(readable.map(|path| (identity.name.as_str().to_owned(), path.clone())));
+        plan.new_references.extend(newly);
         let key = (old.block.digest, new.block.digest, new.block.environment.clone());
         let change = groups.entry(key).or_insert_with(|| {
             let mut change = compare(old.block, new.block);

@@ -152,6 +152,11 @@ impl From<ServerError> for Problem {
         if let Some(code) = code {
             return Self::new(code, text);
         }
+        if matches!(error, ServerError::Forged { what: "policies of secrets", .. }) {
+            tracing::error!("{text}");
+            return Self::new(Code::Conflict, "the stored policies of secrets are not this server's: somebody wrote to the database past it")
+                .help("restore store.db from a backup, or look at `vigocli secrets policy list` and take them as they are: `vigocli secrets policy accept`");
+        }
         tracing::error!(error = chain(&error), "a request failed");
         let (code, detail) = match error.blame() {
             Blame::Bug => (Code::Bug, "the request hit a fault of vigosrv"),
@@ -166,8 +171,10 @@ const fn of_store(error: &StoreError) -> Option<Code> {
         StoreError::NotFound { .. } => Some(Code::NotFound),
         StoreError::Cursor => Some(Code::Malformed),
         StoreError::TooLarge { .. } => Some(Code::TooLarge),
+        StoreError::TooMany { .. } => Some(Code::Invalid),
         StoreError::StaleBase { .. }
         | StoreError::SecretVersion { .. }
+        | StoreError::PolicyRevision { .. }
         | StoreError::NotRevoked { .. }
         | StoreError::Revoked { .. } => Some(Code::Conflict),
         _ => None,

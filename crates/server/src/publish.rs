@@ -35,6 +35,8 @@ pub struct Done {
     pub diagnostics: Vec<Diagnostic>,
     /// Envoys that are given something else from now on.
     pub envoys_affected: usize,
+    /// Who can read which secret from now on that it could not read before.
+    pub new_readers: Vec<(String, SecretPath)>,
 }
 
 /// Publishes a tree: check, compile, look at what it changes, store with the audit record, and only then give it to anybody. Blocks.
@@ -51,16 +53,30 @@ pub fn publish(server: &Server, principal: &Principal, wanted: &Wanted) -> Resul
     let current = server.published();
     let plan = plan::between(server, &current, &next)?;
     // Also one that no envoy of today gets: the next one to enrol may.
-    let has_new_references = !next.references().is_subset(&current.references());
-    if has_new_references || !plan.new_readers.is_empty() {
-        principal.require(Permission::SecretsUse)?;
-    }
+    let references = next.references();
+    let new: Vec<_> = references.difference(&current.references()).cloned().collect();
+    may_use(principal, &plan, &new)?;
     let tree = tree::encode(&wanted.tree);
     let version = store(server, principal.name(), wanted, &tree, &next, &plan)?;
     server.swap_in(next.as_version(version));
     let digest = Digest::of(&tree);
     tracing::info!(version, by = principal.name(), envoys = plan.envoys, "published");
-    Ok(Done { version, digest, diagnostics: checked.diagnostics, envoys_affected: plan.envoys })
+    let diagnostics = checked.diagnostics;
+    Ok(Done { version, digest, diagnostics, envoys_affected: plan.envoys, new_readers: plan.new_readers })
+}
+
+/// Refuses unless whoever publishes may write every new reference. One whose path is computed may come to any secret.
+fn may_use(principal: &Principal, plan: &Plan, new: &[(String, String, Digest)]) -> Result<(), Problem> {
+    if new.is_empty() && plan.new_references.is_empty() {
+        return Ok(());
+    }
+    principal.require(Permission::SecretsUse)?;
+    plan.new_references.iter().try_for_each(|path| principal.require_for(path))?;
+    let everything = "/".parse().map_err(|_| Problem::new(Code::Bug, "`/` is no scope"))?;
+    new.iter().try_for_each(|(path, _, _)| match path.parse() {
+        Ok(path) => principal.require_for(&path),
+        Err(_) => principal.require_over(&everything),
+    })
 }
 
 /// The version, its bundles and the audit record, in one transaction.

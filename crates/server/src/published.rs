@@ -136,6 +136,13 @@ impl Published {
         self.blocks.iter().flat_map(Block::references).collect()
     }
 
+    /// Where the block is written whose bundle that is, if its secrets are withheld from everybody because traits choose it.
+    #[must_use]
+    pub fn withheld(&self, bundle: &Digest) -> Option<String> {
+        let block = self.blocks.iter().find(|block| block.withheld && block.digest == *bundle);
+        block.map(|block| block.origin.clone())
+    }
+
     /// True if what `envoy` is given depends on its traits.
     #[must_use]
     pub fn wants_traits(&self, envoy: &NewEnvoy) -> bool {

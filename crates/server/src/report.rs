@@ -2,6 +2,7 @@
 
 use crate::dispatch::refused;
 use crate::fleet::Member;
+use crate::rest::exposure;
 use crate::state::Server;
 use crate::{ServerError, checkin, clock};
 use prost::Message as _;
@@ -26,10 +27,14 @@ pub fn answer(server: &Server, member: &Member, report: Report) -> Result<Answer
         return Ok(refused("malformed", "a number in the report is beyond all bounds"));
     }
     if let Some(posture) = &report.posture {
-        member.live().posture = checkin::posture(posture);
+        member.note_posture(checkin::posture(posture));
         server.fleet.touch(member.id());
     }
     let run = NewRun { envoy: member.id(), received_at: clock::now(), report: &report };
-    server.store.store_run(&run)?;
+    let is_new = server.store.store_run(&run)?;
+    if is_new && !report.dry_run {
+        let seen = exposure::of_report(member.id(), run.received_at, &report.exposures);
+        server.store.record_exposures(&seen)?;
+    }
     Ok(Answer::Report(ReportReply {}))
 }

@@ -6,11 +6,12 @@ use crate::assign::{Assigned, BEFORE_SECONDS};
 use crate::dispatch::{REVOKED, refused};
 use crate::fleet::Member;
 use crate::rest::call::record;
+use crate::secret_policy::{self, Facts, Refusal};
 use crate::state::Server;
-use crate::{ServerError, assign, clock, entitle};
+use crate::{ServerError, assign, checkin, clock, entitle};
 use vigo_base::{SecretPath, limits};
 use vigo_hand::{Binding, FailureCode, SealedItem, VaultRecord};
-use vigo_store::{Entitled, EnvoyState, NewAudit, SecretRecord};
+use vigo_store::{Entitled, EnvoyState, NewAudit, Posture, SecretPolicies, SecretRecord};
 use vigo_wire::inner::{Answer, SecretItem, SecretReply, SecretRequest};
 
 const ACTION: &str = "secrets.resolve";
@@ -27,8 +28,17 @@ struct Wanted {
 /// What is decided for one path.
 enum Decision {
     Granted(SecretRecord),
-    Refused { why: String, is_denial: bool },
+    Refused(Refusal),
 }
+
+impl Decision {
+    fn refused(code: &'static str, why: String, help: impl Into<String>) -> Self {
+        Self::Refused(Refusal { code, why, help: help.into() })
+    }
+}
+
+/// There is nothing to give: no denial, though nothing is given.
+const NO_SECRET: &str = "no-secret";
 
 /// Answers a request for secrets. Blocks.
 ///
@@ -56,15 +66,31 @@ pub fn answer(server: &Server, member: &Member, asked: &SecretRequest) -> Result
         }
     };
     if let Some((code, message)) = closed {
-        let denials: Vec<_> = wanted.paths.iter().map(|path| denial(member, path, code)).collect();
-        server.append_audit(&denials)?;
+        deny_all(server, member, &wanted, code)?;
         return Ok(refused(code, message));
+    }
+    match secret_policy::verify(server, &entitled.policies) {
+        Ok(()) => {}
+        Err(error @ ServerError::Forged { .. }) => {
+            tracing::error!("{error}");
+            deny_all(server, member, &wanted, "the stored policies of secrets are not this server's")?;
+            return Ok(refused(
+                "untrusted-policy",
+                "the server's policies of secrets were changed past the server: its operator has to look (`vigocli secrets policy list`)",
+            ));
+        }
+        Err(error) => return Err(error),
     }
     let Some(assigned) = assignment(server, &wanted, entitled.assignments.clone())? else {
         return Ok(refused("stale-bundle", "the assignment is no longer the current one: check in again"));
     };
-    let decisions = decide(server, member, &wanted, &assigned, entitled)?;
-    server.append_audit(&audit(member, &wanted, &decisions))?;
+    if let Some(posture) = &asked.posture {
+        member.note_posture(checkin::posture(posture));
+        server.fleet.touch(member.id());
+    }
+    let posture = member.live().posture.clone();
+    let decisions = decide(server, member, &wanted, &assigned, entitled, &posture)?;
+    server.append_audit(&audit(member, &wanted, &decisions, &posture))?;
     seal(server, member, &wanted, &assigned, decisions)
 }
 
@@ -108,39 +134,92 @@ fn decide(
     wanted: &Wanted,
     assigned: &Assigned,
     entitled: Entitled,
+    posture: &Posture,
 ) -> Result<Vec<Decision>, ServerError> {
     let stored = &assigned.stored;
     let references = entitle::by_digest(server, &stored.bundle, &member.identity, &stored.environment)?;
-    let records = entitled.records.into_iter().chain(std::iter::repeat(None));
-    let decisions = wanted.paths.iter().zip(records).map(|(path, record)| match record {
-        _ if !references.contains(path) => Decision::Refused {
-            why: format!("`{path}` does not stand in the bundle of this envoy"),
-            is_denial: true,
+    let withheld = server.published().withheld(&stored.bundle);
+    let facts = Facts {
+        name: member.identity.name.as_str(),
+        environment: &stored.environment,
+        labels: &member.identity.labels,
+    };
+    let Entitled { records, policies, .. } = entitled;
+    let records = records.into_iter().chain(std::iter::repeat(None));
+    let decisions = wanted.paths.iter().zip(records).map(|(path, record)| match (record, &withheld) {
+        (_, Some(origin)) if !references.contains(path) => Decision::refused(
+            "by-traits",
+            format!("`{path}` stands in a match block that is chosen by traits ({origin}), and what a machine says of itself entitles to nothing"),
+            "choose this envoy by name (`match:`)",
+        ),
+        (_, None) if !references.contains(path) => Decision::refused(
+            "not-in-bundle",
+            format!("`{path}` does not stand in the bundle of this envoy"),
+            "",
+        ),
+        (None, _) => Decision::refused(
+            NO_SECRET,
+            format!("there is no secret `{path}`: set it with `vigocli secrets set {path}`"),
+            "",
+        ),
+        (Some(record), _) => match judge(&policies, path, &facts, posture) {
+            Ok(()) => Decision::Granted(record),
+            Err(refusal) => Decision::Refused(refusal),
         },
-        None => Decision::Refused {
-            why: format!("there is no secret `{path}`: set it with `vigocli secrets set {path}`"),
-            is_denial: false,
-        },
-        Some(record) => Decision::Granted(record),
     });
     Ok(decisions.collect())
+}
+
+fn judge(
+    policies: &SecretPolicies,
+    path: &SecretPath,
+    facts: &Facts<'_>,
+    posture: &Posture,
+) -> Result<(), Refusal> {
+    secret_policy::allows(policies, path, facts)?;
+    secret_policy::gate(policies, path, posture)
+}
+
+/// Records that nothing of it is given; the same denial of the same secret once an hour.
+fn deny_all(server: &Server, member: &Member, wanted: &Wanted, why: &str) -> Result<(), ServerError> {
+    let news = wanted.paths.iter().filter(|path| member.is_news(path, why));
+    let denials: Vec<_> = news.map(|path| denial(member, path, why)).collect();
+    if denials.is_empty() { Ok(()) } else { server.append_audit(&denials) }
 }
 
 fn denial(member: &Member, path: &SecretPath, why: &str) -> NewAudit {
     record(&member.actor(), ACTION, path.as_str(), "denied", why)
 }
 
-fn audit(member: &Member, wanted: &Wanted, decisions: &[Decision]) -> Vec<NewAudit> {
+/// What goes to the log: every value that is given, with how badly the machine is protected; a refusal that repeats itself once an hour.
+fn audit(member: &Member, wanted: &Wanted, decisions: &[Decision], posture: &Posture) -> Vec<NewAudit> {
+    let shortfall = secret_policy::shortfall(posture);
     let one = |(path, decision): (&SecretPath, &Decision)| match decision {
         Decision::Granted(granted) => {
-            record(&member.actor(), ACTION, path.as_str(), "allowed", &granted.version.to_string())
+            member.was_granted(path);
+            let version = granted.version;
+            let detail = match &shortfall {
+                None => version.to_string(),
+                Some(shortfall) => format!("{version}, {shortfall}"),
+            };
+            Some(record(&member.actor(), ACTION, path.as_str(), "allowed", &detail))
         }
-        Decision::Refused { why, is_denial: true } => denial(member, path, why),
-        Decision::Refused { why, is_denial: false } => {
-            record(&member.actor(), ACTION, path.as_str(), "failed", why)
+        Decision::Refused(refusal) if !member.is_news(path, &refusal.why) => None,
+        Decision::Refused(refusal) if refusal.code == NO_SECRET => {
+            Some(record(&member.actor(), ACTION, path.as_str(), "failed", &refusal.why))
+        }
+        Decision::Refused(refusal) => {
+            tracing::warn!(
+                name = member.identity.name.as_str(),
+                secret = path.as_str(),
+                code = refusal.code,
+                why = refusal.why,
+                "a secret is refused"
+            );
+            Some(denial(member, path, &refusal.why))
         }
     };
-    wanted.paths.iter().zip(decisions).map(one).collect()
+    wanted.paths.iter().zip(decisions).filter_map(one).collect()
 }
 
 /// Seals all records, or, where one of them does not open, each by itself: a broken one is `None` and takes no other with it.
@@ -191,7 +270,7 @@ fn seal(
         Decision::Granted(SecretRecord { version, record }) => {
             Some(VaultRecord { path: path.clone(), version: *version, record: record.clone() })
         }
-        Decision::Refused { .. } => None,
+        Decision::Refused(_) => None,
     };
     let granted: Vec<VaultRecord> = wanted.paths.iter().zip(&decisions).filter_map(granted).collect();
     let binding = Binding { party: *member.id().as_bytes(), epoch, request: wanted.request };
@@ -200,18 +279,24 @@ fn seal(
     for (path, decision) in wanted.paths.iter().zip(decisions) {
         let mut item = SecretItem { path: path.to_string(), ..SecretItem::default() };
         match decision {
-            Decision::Refused { why, .. } => item.refused = why,
+            Decision::Refused(Refusal { code, why, help }) => {
+                item.refused = why;
+                item.code = code.into();
+                item.help = help;
+            }
             Decision::Granted(record) => {
                 let sealed =
                     sealed.next().ok_or(ServerError::Bug("the hand sealed fewer values than asked"))?;
                 match sealed {
                     Some(sealed) => {
+                        server.note_secret_use(path, &member.actor(), record.version);
                         item.version = record.version.0;
                         item.encapsulated = sealed.sealed.encapsulated;
                         item.ciphertext = sealed.sealed.ciphertext;
                         server.metrics.secrets_sealed.inc();
                     }
                     None => {
+                        item.code = "broken".into();
                         item.refused = format!(
                             "what the server has stored of `{path}` does not open: set it anew with `vigocli secrets set {path}`"
                         );

@@ -52,7 +52,7 @@ pub fn run(settings: &Settings, spawner: Spawner) -> Result<(), ServerError> {
     let served = runtime.block_on(serve(settings, &folder, &server, admin_token));
     runtime.shutdown_timeout(LAST_REQUESTS);
     let _gone_already = std::fs::remove_file(folder.admin_token());
-    if let Err(error) = server.fleet.flush(&server) {
+    if let Err(error) = server.fleet.flush(&server).and_then(|_| server.flush_secret_uses()) {
         tracing::warn!(error = chain(&error), "cannot write what the last check-ins said");
     }
     served
@@ -192,11 +192,14 @@ async fn housekeeping(server: Arc<Server>, mut stop: watch::Receiver<bool>) {
         let work: fn(&Server) -> Result<(), ServerError> = tokio::select! {
             _ = flush.tick() => |server| {
                 server.note_secret_changes()?;
+                server.flush_secret_uses()?;
                 server.fleet.flush(server).map(drop)
             },
             _ = tidy.tick() => |server| {
                 server.keys.certify_again()?;
-                server.store.prune_tokens(clock::now().saturating_sub(TOKENS_KEPT_SECONDS))?;
+                let before = clock::now().saturating_sub(TOKENS_KEPT_SECONDS);
+                server.store.prune_tokens(before)?;
+                server.store.prune_api_tokens(before)?;
                 Ok(())
             },
             _ = stop.changed() => return,

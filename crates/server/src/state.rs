@@ -12,12 +12,12 @@ use crate::sessions::Sessions;
 use crate::{ServerError, clock};
 use prost::Message as _;
 use rustls::pki_types::CertificateDer;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::sync::Semaphore;
-use vigo_base::EnvoyId;
-use vigo_base::chain;
-use vigo_store::{NewAudit, Store};
+use vigo_base::{Digest, EnvoyId, SecretPath, SecretVersion, chain};
+use vigo_store::{NewAudit, SecretUse, Store};
 use vigo_wire::node::Node;
 
 /// Denials written to the audit log in one second; more are counted and logged only, else whoever knocks could fill the disk.
@@ -50,6 +50,9 @@ pub struct Server {
     published: RwLock<Arc<Published>>,
     publishing: Mutex<()>,
     changing_secrets: Mutex<()>,
+    /// Revision, digest and MAC of the policies of secrets that were last found to be this server's.
+    pub checked_policies: Mutex<Option<(u64, Digest, Vec<u8>)>>,
+    secret_uses: Mutex<HashMap<(SecretPath, String), (SecretVersion, u64)>>,
     denials: Mutex<(u64, u32)>,
     started: Instant,
 }
@@ -80,6 +83,8 @@ impl Server {
             large_bodies: Semaphore::new(2),
             publishing: Mutex::new(()),
             changing_secrets: Mutex::new(()),
+            checked_policies: Mutex::new(None),
+            secret_uses: Mutex::default(),
             denials: Mutex::new((0, 0)),
             started: Instant::now(),
         };
@@ -144,6 +149,35 @@ impl Server {
     pub fn append_audit(&self, records: &[NewAudit]) -> Result<(), ServerError> {
         self.store.append_audit(records)?;
         self.metrics.audit_records.inc_by(u64::try_from(records.len()).unwrap_or(0));
+        Ok(())
+    }
+
+    /// Notes that somebody got a value; written to the store with the next batch. The audit log has it already.
+    pub fn note_secret_use(&self, path: &SecretPath, actor: &str, version: SecretVersion) {
+        let mut uses = self.secret_uses.lock().unwrap_or_else(PoisonError::into_inner);
+        uses.insert((path.clone(), actor.to_owned()), (version, clock::now()));
+    }
+
+    /// Writes what was noted. Blocks.
+    ///
+    /// # Errors
+    /// When the store cannot be written; then it is noted again.
+    pub fn flush_secret_uses(&self) -> Result<(), ServerError> {
+        let noted = std::mem::take(&mut *self.secret_uses.lock().unwrap_or_else(PoisonError::into_inner));
+        if noted.is_empty() {
+            return Ok(());
+        }
+        let used = |((path, actor), (version, at)): (&(SecretPath, String), &(SecretVersion, u64))| {
+            SecretUse { path: path.clone(), actor: actor.clone(), version: *version, at: *at }
+        };
+        let uses: Vec<SecretUse> = noted.iter().map(used).collect();
+        if let Err(error) = self.store.record_secret_uses(&uses) {
+            let mut later = self.secret_uses.lock().unwrap_or_else(PoisonError::into_inner);
+            for (key, value) in noted {
+                later.entry(key).or_insert(value);
+            }
+            return Err(error.into());
+        }
         Ok(())
     }
 

@@ -188,6 +188,8 @@ codes! {
         "One makes what the other removes, at every run.";
     PlaintextSecret = "V087", Warning, "a plain text that looks like a secret",
         "What stands in a policy is readable by everyone who can read the policy. Put it into the vault (`vigocli secrets set PATH`) and write `secret:PATH`. The line is not shown here, because output is often kept.";
+    SecretByTraits = "V088", Warning, "secrets in a match block that is chosen by traits",
+        "What a machine says of itself entitles to nothing, else any machine could ask for any secret by saying the right thing. The resources that need one are blocked there. Choose these envoys by name (`match:`).";
 }
 
 impl Code {

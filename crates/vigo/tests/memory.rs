@@ -306,7 +306,7 @@ impl Way {
         let at = self.used.reached(&mut daemon);
         self.scan("rotated", &[daemon.child.id()], 5);
         for number in 0..self.generations[0].plain.len() {
-            self.world.cli(&["secrets", "rm", &path(number)]).expect(0);
+            self.world.cli(&["secrets", "rm", &path(number), "--force"]).expect(0);
         }
         self.used.pass(at);
         let at = self.end.reached(&mut daemon);

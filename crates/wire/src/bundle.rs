@@ -135,4 +135,7 @@ pub struct SecretUse {
     /// Who else can see the value there: empty (nobody), `environment` or `argv`.
     #[prost(string, tag = "4")]
     pub exposure: String,
+    /// The attribute that it stands in.
+    #[prost(string, tag = "5")]
+    pub attribute: String,
 }

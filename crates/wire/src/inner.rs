@@ -184,6 +184,9 @@ pub struct SecretRequest {
     /// The paths.
     #[prost(string, repeated, tag = "5")]
     pub paths: Vec<String>,
+    /// What protection this machine gives now, read back from the hand that made the key. Without it, what the last check-in said counts.
+    #[prost(message, optional, tag = "6")]
+    pub posture: Option<Posture>,
 }
 
 /// The values, each sealed or refused.
@@ -212,9 +215,15 @@ pub struct SecretItem {
     /// HPKE's ciphertext; empty when refused.
     #[prost(bytes = "vec", tag = "4")]
     pub ciphertext: Vec<u8>,
-    /// Why it is refused, with what to do; empty when it is not.
+    /// Why it is refused; empty when it is not.
     #[prost(string, tag = "5")]
     pub refused: String,
+    /// In which of the fixed words it is refused: `no-secret`, `not-in-bundle`, `by-traits`, `policy`, `level`, `swap`, `broken` (what is stored does not open); empty when it is not.
+    #[prost(string, tag = "6")]
+    pub code: String,
+    /// What to do about it; may be empty.
+    #[prost(string, tag = "7")]
+    pub help: String,
 }
 
 /// What a run did. Never a secret, nor anything from which one could be computed.
@@ -321,7 +330,7 @@ pub struct RenewReply {
 /// No, and why.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Refused {
-    /// One of the fixed words: `revoked`, `unknown-envoy`, `stale-bundle`, `malformed`, `too-large`, `busy`, `too-many` (requests: it is to wait), `quarantined`, `expired` (the transport certificate: renew it).
+    /// One of the fixed words: `revoked`, `unknown-envoy`, `stale-bundle`, `malformed`, `too-large`, `busy`, `too-many` (requests: it is to wait), `quarantined`, `untrusted-policy` (of secrets: the stored ones are not the server's), `expired` (the transport certificate: renew it).
     #[prost(string, tag = "1")]
     pub code: String,
     /// For people: what and what to do.

@@ -375,7 +375,7 @@ pub fn sealed_item(
         version: version.0,
         encapsulated: sealed.encapsulated,
         ciphertext: sealed.ciphertext,
-        refused: String::new(),
+        ..SecretItem::default()
     }
 }
 

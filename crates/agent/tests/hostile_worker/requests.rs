@@ -109,6 +109,7 @@ fn a_request_of_the_workers_own() {
                 term: 1,
                 generation: 1,
                 paths: vec!["web/token".to_owned(), "web/key".to_owned()],
+                posture: None,
             }),
             Stage::Report => Ask::Report(Report { run: vec![1; 16], ..Report::default() }),
         }

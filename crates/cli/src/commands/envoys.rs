@@ -24,7 +24,15 @@ const ENVOYS: &[Column] = &[
 pub fn run(session: &mut Session, command: &Envoys) -> Result<Exit, CliError> {
     let output = session.output;
     match command {
-        Envoys::List { name, part } => session.list("/envoys", &[("name", name)], part, ENVOYS)?,
+        Envoys::List { name, level, swap, state, part } => {
+            let filter = [
+                ("name", name.as_str()),
+                ("level", level.as_deref().unwrap_or_default()),
+                ("swap", swap.as_deref().unwrap_or_default()),
+                ("state", state.as_deref().unwrap_or_default()),
+            ];
+            session.list("/envoys", &filter, part, ENVOYS)?;
+        }
         Envoys::Show { envoy } => {
             let envoy = session.ask(&Ask::get(format!("/envoys/{}", encode(envoy))))?;
             output.object(&envoy, |envoy| output.details(envoy))?;

@@ -23,10 +23,32 @@ pub(super) const SECRETS: &[Column] = &[
     ("versions", "/versions"),
     ("updated", "/updated_at"),
     ("by", "/updated_by"),
+    ("last given", "/used_at"),
+    ("policies", "/policies"),
 ];
 pub(super) const HISTORY: &[Column] =
     &[("version", "/version"), ("state", "/state"), ("at", "/at"), ("by", "/by")];
-const WHO: &[Column] = &[("envoy", "/name"), ("resources", "/resources"), ("exposure", "/exposure")];
+const WHO: &[Column] = &[
+    ("envoy", "/name"),
+    ("may", "/may"),
+    ("why", "/why"),
+    ("resources", "/resources"),
+    ("ways", "/ways"),
+    ("exposure", "/exposure"),
+];
+const EXPOSURE: &[Column] = &[
+    ("envoy", "/name"),
+    ("secret", "/path"),
+    ("version", "/version"),
+    ("way", "/way"),
+    ("resource", "/resource"),
+    ("target", "/target"),
+    ("planned", "/planned"),
+    ("reported", "/reported_at"),
+    ("given", "/given_at"),
+    ("level", "/level"),
+    ("swap", "/swap"),
+];
 
 pub fn run(session: &mut Session, command: &Secret, warnings: &[String]) -> Result<Exit, CliError> {
     match command {
@@ -44,8 +66,15 @@ pub fn run(session: &mut Session, command: &Secret, warnings: &[String]) -> Resu
                 session.ask(&Ask::post(format!("/secrets/{}/rotate", encode(path.as_str())), body))?;
             say_version(session, &answer, "rotated", path)?;
         }
-        Secret::Rm { path } => {
-            let answer = session.ask(&Ask::delete(format!("/secrets/{}", encode(path.as_str()))))?;
+        Secret::Exposure { envoy, path, part } => {
+            let envoy = envoy.as_deref().unwrap_or_default();
+            let path = path.as_ref().map(SecretPath::as_str).unwrap_or_default();
+            session.list("/exposure", &[("envoy", envoy), ("path", path)], part, EXPOSURE)?;
+        }
+        Secret::Policy { command } => return super::policy::run(session, command),
+        Secret::Rm { path, force } => {
+            let force = if *force { "?force=true" } else { "" };
+            let answer = session.ask(&Ask::delete(format!("/secrets/{}{force}", encode(path.as_str()))))?;
             session.output.object(&answer, |_| format!("removed {path}"))?;
         }
     }

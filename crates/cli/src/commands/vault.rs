@@ -34,7 +34,7 @@ pub fn run(global: &Global, folder: &Path, command: &Secret, warnings: &[String]
             let version = vault.rotate(&mut hand, path, *length, alphabet.as_deref(), origin)?;
             say(output, "rotated", path, Some(version))?;
         }
-        Secret::Rm { path } => {
+        Secret::Rm { path, .. } => {
             let mut hand = hand::start(warnings)?;
             WritableVault::open(folder, &mut hand)?.remove(&mut hand, path, origin)?;
             say(output, "removed", path, None)?;
@@ -50,9 +50,9 @@ pub fn run(global: &Global, folder: &Path, command: &Secret, warnings: &[String]
             let vault = Vault::open(folder, &mut hand::start(warnings)?)?;
             print(output, vault.history(path)?.iter().map(version).collect(), part, HISTORY)?;
         }
-        Secret::Get { .. } | Secret::Who { .. } => {
+        Secret::Get { .. } | Secret::Who { .. } | Secret::Exposure { .. } | Secret::Policy { .. } => {
             return Err(CliError::usage(
-                "cannot do this with `--vault`: only a server knows older values and who gets a secret",
+                "cannot do this with `--vault`: only a server knows older values, who gets a secret, where it is, and policies",
                 "leave `--vault` out, or ask for `history`",
             ));
         }

@@ -55,14 +55,17 @@ pub fn plan(server: &Server, call: &Call) -> Result<Answer, Problem> {
         false => plan::between(server, &current, &Published::compile(checked.policy))?,
     };
     let changes: Vec<Value> = plan.changes.iter().map(show_change).collect();
-    let reader = |(envoy, secret): &(String, vigo_base::SecretPath)| json!({ "envoy": envoy, "secret": secret.as_str() });
     Ok(Answer::object(json!({
         "base": current.version,
         "changes": changes,
-        "new_secret_readers": plan.new_readers.iter().map(reader).collect::<Vec<_>>(),
+        "new_secret_readers": show_readers(&plan.new_readers),
         "envoys_affected": plan.envoys,
         "diagnostics": diagnostics,
     })))
+}
+
+fn show_readers(readers: &[(String, vigo_base::SecretPath)]) -> Vec<Value> {
+    readers.iter().map(|(envoy, secret)| json!({ "envoy": envoy, "secret": secret.as_str() })).collect()
 }
 
 fn show_change(change: &plan::Change) -> Value {
@@ -109,6 +112,7 @@ pub fn publish(server: &Server, call: &Call) -> Result<Answer, Problem> {
         "version": done.version,
         "digest": done.digest.to_string(),
         "diagnostics": shown(&done.diagnostics, &wanted.tree),
+        "new_secret_readers": show_readers(&done.new_readers),
         "envoys_affected": done.envoys_affected,
     })))
 }

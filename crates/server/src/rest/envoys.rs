@@ -9,17 +9,31 @@ use crate::state::Server;
 use prost::Message as _;
 use serde_json::{Map, Value, json};
 use vigo_base::EnvoyId;
-use vigo_store::{Envoy, EnvoyState, NewAudit, Summary};
+use vigo_store::{Envoy, EnvoyState, NewAudit, Page, Summary};
 use vigo_wire::node::{Kind, Node};
 
-/// `GET /envoys`.
+/// `GET /envoys?name=&level=&swap=&state=`: a page that is filtered may be shorter than what was asked for, and empty only at the end.
 pub fn list(server: &Server, call: &Call) -> Result<Answer, Problem> {
-    let page = server.store.envoys(call.asked("name"), call.page())?;
-    let mut items = Vec::with_capacity(page.items.len());
-    for envoy in &page.items {
-        items.push(Value::Object(show_envoy(server, envoy)?));
+    let mut cursor = call.page().cursor.map(str::to_owned);
+    let mut items = Vec::new();
+    loop {
+        let page = Page { cursor: cursor.as_deref(), limit: call.page().limit };
+        let page = server.store.envoys(call.asked("name"), page)?;
+        for envoy in &page.items {
+            let shown = show_envoy(server, envoy)?;
+            let fits = |name: &str| {
+                let wanted = call.asked(name);
+                wanted.is_empty() || shown.get(name).and_then(Value::as_str) == Some(wanted)
+            };
+            if ["level", "swap", "state"].into_iter().all(fits) {
+                items.push(Value::Object(shown));
+            }
+        }
+        cursor = page.next;
+        if cursor.is_none() || !items.is_empty() {
+            return Ok(Answer::object(json!({ "items": items, "next": cursor })));
+        }
     }
-    Ok(Answer::object(json!({ "items": items, "next": page.next })))
 }
 
 /// `GET /envoys/{name-or-id}`.
@@ -33,7 +47,11 @@ pub fn show(server: &Server, call: &Call) -> Result<Answer, Problem> {
 }
 
 fn find(server: &Server, call: &Call) -> Result<Envoy, Problem> {
-    let text = call.parameter("envoy")?;
+    named(server, call.parameter("envoy")?)
+}
+
+/// The envoy of that name or id.
+pub fn named(server: &Server, text: &str) -> Result<Envoy, Problem> {
     let named = match text.parse::<EnvoyId>() {
         Ok(id) => server.store.envoy(&id)?,
         Err(()) => server.store.envoy_named(text)?,

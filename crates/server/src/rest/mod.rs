@@ -3,17 +3,21 @@
 //! Every request goes one way, [`answer`]: who asks, may they, is the body of the right kind and size, then the route's handler on a thread
 //! that may block. Which routes there are, and what each demands, stands in [`routes::ROUTES`] and nowhere else.
 
+mod api_tokens;
 mod audit;
 pub mod call;
 mod config;
 mod envoys;
+pub mod exposure;
+mod policies;
 pub mod routes;
 mod runs;
 mod secrets;
 mod status;
 mod tokens;
 
-use crate::auth::Principal;
+use crate::api_tokens as api_token;
+use crate::auth::{self, Permission, Principal};
 use crate::listen::Peer;
 use crate::metrics::Called;
 use crate::problem::{Code, Problem};
@@ -34,6 +38,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt as _;
+use vigo_base::SecretPath;
 
 /// How long the body of a request may take, and then its handler.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -105,7 +110,9 @@ async fn handle(
     let parameters = RawPathParams::from_request_parts(&mut parts, &())
         .await
         .map_err(|_| Problem::new(Code::Malformed, "the path is not UTF-8"))?;
-    let parameters = parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let parameters: BTreeMap<String, String> =
+        parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    check_scope(server, route, &principal, &parameters).await?;
     let Query(query) = Query::<BTreeMap<String, String>>::try_from_uri(&parts.uri)
         .map_err(|_| Problem::new(Code::Malformed, "what stands behind the `?` cannot be read"))?;
     // Large bodies, and what is done with them, one after the other: memory has a bound.
@@ -132,17 +139,53 @@ async fn authorise(server: &Arc<Server>, route: &Route, parts: &Parts) -> Result
         Access::LoopbackOr(permission) | Access::Needs(permission) => permission,
     };
     let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let principal = server.tokens.recognise(header, peer)?;
-    if let Err(refused) = principal.require(permission) {
-        let record = call::record(principal.name(), permission.as_str(), parts.uri.path(), "denied", "");
-        let server = Arc::clone(server);
-        let written = tokio::task::spawn_blocking(move || server.store.append_audit(&[record])).await;
-        if !matches!(written, Ok(Ok(_))) {
-            tracing::error!("cannot write the audit record of a denial");
-        }
-        return Err(refused);
+    let principal = recognise(server, auth::bearer(header)?, peer).await?;
+    match principal.require(permission) {
+        Ok(()) => Ok(principal),
+        Err(refused) => Err(denied(server, &principal, permission, parts.uri.path(), refused).await),
     }
-    Ok(principal)
+}
+
+async fn recognise(server: &Arc<Server>, token: &str, peer: IpAddr) -> Result<Principal, Problem> {
+    if !api_token::is_one(token) {
+        return server.tokens.recognise(token, peer);
+    }
+    let (server, token) = (Arc::clone(server), token.to_owned());
+    let known = tokio::task::spawn_blocking(move || api_token::recognise(&server, &token)).await;
+    known.unwrap_or_else(|_| Err(Problem::new(Code::Bug, "the request hit a fault of vigosrv")))
+}
+
+/// A token that is good for some secrets is not good for the others, on whatever route.
+async fn check_scope(
+    server: &Arc<Server>,
+    route: &Route,
+    principal: &Principal,
+    parameters: &BTreeMap<String, String>,
+) -> Result<(), Problem> {
+    let path: Option<SecretPath> = parameters.get("path").and_then(|path| path.parse().ok());
+    // What is no path is refused by the handler, in its own words.
+    let (Some(path), Access::Needs(permission)) = (path, route.access) else { return Ok(()) };
+    match principal.require_for(&path) {
+        Ok(()) => Ok(()),
+        Err(refused) => Err(denied(server, principal, permission, path.as_str(), refused).await),
+    }
+}
+
+/// A denial of somebody who is known stands in the audit log before it is told.
+async fn denied(
+    server: &Arc<Server>,
+    principal: &Principal,
+    permission: Permission,
+    object: &str,
+    refused: Problem,
+) -> Problem {
+    let record = call::record(principal.name(), permission.as_str(), object, "denied", "");
+    let server = Arc::clone(server);
+    let written = tokio::task::spawn_blocking(move || server.store.append_audit(&[record])).await;
+    if !matches!(written, Ok(Ok(_))) {
+        tracing::error!("cannot write the audit record of a denial");
+    }
+    refused
 }
 
 fn check_kind(route: &Route, parts: &Parts) -> Result<(), Problem> {

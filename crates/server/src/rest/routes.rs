@@ -1,7 +1,7 @@
 //! Every route with its method, what it demands and what it takes: the one table from which the router is made and that tests walk.
 
 use super::call::{Answer, Call};
-use super::{audit, config, envoys, runs, secrets, status, tokens};
+use super::{api_tokens, audit, config, envoys, exposure, policies, runs, secrets, status, tokens};
 use crate::auth::Permission as May;
 use crate::problem::Problem;
 use crate::state::Server;
@@ -102,6 +102,12 @@ pub const ROUTES: &[Route] = &[
     row(Verb::Get, "/api/v1/secrets/{path}/who", May::SecretsList, Takes::Nothing, secrets::who),
     row(Verb::Post, "/api/v1/secrets/{path}/rotate", May::SecretsSet, Takes::Json, secrets::rotate),
     row(Verb::Post, "/api/v1/secrets/{path}/get", May::SecretsGet, Takes::Json, secrets::get),
+    row(Verb::Get, "/api/v1/secret-policies", May::SecretsList, Takes::Nothing, policies::list),
+    row(Verb::Post, "/api/v1/secret-policies", May::SecretsPolicy, Takes::Nothing, policies::accept),
+    row(Verb::Get, "/api/v1/secret-policies/{scope}", May::SecretsList, Takes::Nothing, policies::show_for),
+    row(Verb::Put, "/api/v1/secret-policies/{scope}", May::SecretsPolicy, Takes::Json, policies::set),
+    row(Verb::Delete, "/api/v1/secret-policies/{scope}", May::SecretsPolicy, Takes::Nothing, policies::remove),
+    row(Verb::Get, "/api/v1/exposure", May::SecretsList, Takes::Nothing, exposure::list),
     row(Verb::Post, "/api/v1/config/validate", May::ConfigRead, Takes::Tree, config::validate),
     row(Verb::Post, "/api/v1/config/plan", May::ConfigRead, Takes::Tree, config::plan),
     row(Verb::Post, "/api/v1/config/publish", May::ConfigPublish, Takes::Tree, config::publish),
@@ -111,6 +117,9 @@ pub const ROUTES: &[Route] = &[
     row(Verb::Post, "/api/v1/tokens", May::TokensCreate, Takes::Json, tokens::create),
     row(Verb::Get, "/api/v1/tokens", May::TokensCreate, Takes::Nothing, tokens::list),
     row(Verb::Delete, "/api/v1/tokens/{id}", May::TokensCreate, Takes::Nothing, tokens::remove),
+    row(Verb::Post, "/api/v1/api-tokens", May::ApiTokensCreate, Takes::Json, api_tokens::create),
+    row(Verb::Get, "/api/v1/api-tokens", May::ApiTokensCreate, Takes::Nothing, api_tokens::list),
+    row(Verb::Delete, "/api/v1/api-tokens/{id}", May::ApiTokensCreate, Takes::Nothing, api_tokens::remove),
     row(Verb::Get, "/api/v1/envoys", May::EnvoysRead, Takes::Nothing, envoys::list),
     row(Verb::Get, "/api/v1/envoys/{envoy}", May::EnvoysRead, Takes::Nothing, envoys::show),
     row(Verb::Post, "/api/v1/envoys/{envoy}/revoke", May::EnvoysWrite, Takes::Nothing, envoys::revoke),

@@ -4,6 +4,7 @@ use super::call::{Answer, Call};
 use crate::auth::Permission;
 use crate::clock::rfc3339;
 use crate::problem::{Code, Problem};
+use crate::secret_policy::{self, Facts, Refusal};
 use crate::state::Server;
 use crate::{ServerError, clock, entitle, plan};
 use base64::Engine as _;
@@ -13,7 +14,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use vigo_base::{Sealed, SecretPath, SecretVersion, decode_hex, encode_hex};
 use vigo_hand::{Binding, VaultRecord};
-use vigo_store::{NewSecret, StoreError};
+use vigo_policy::Entitlement;
+use vigo_store::{Envoy, EnvoyState, NewSecret, SecretPolicies, StoreError};
 
 /// Characters of a rotated secret when the caller does not say.
 const LENGTH: u32 = 32;
@@ -40,14 +42,21 @@ pub fn entry_key(server: &Server, _: &Call) -> Result<Answer, Problem> {
 
 /// `GET /secrets`.
 pub fn list(server: &Server, call: &Call) -> Result<Answer, Problem> {
-    let page = server.store.secrets(call.asked("prefix"), call.page())?;
+    server.flush_secret_uses()?;
+    let policies = server.store.secret_policies()?;
+    let mut page = server.store.secrets(call.asked("prefix"), call.page())?;
+    page.items.retain(|secret| call.principal.covers(&secret.path));
     Ok(Answer::list(page, |secret| {
+        let covering = secret_policy::covering(&policies, &secret.path);
+        let covering: Vec<&str> = covering.map(|policy| policy.scope.as_str()).collect();
         json!({
             "path": secret.path.as_str(),
             "version": secret.version.0,
             "versions": secret.versions,
             "updated_at": rfc3339(secret.updated_at),
             "updated_by": secret.updated_by,
+            "used_at": secret.used_at.map(rfc3339),
+            "policies": covering,
         })
     }))
 }
@@ -123,9 +132,26 @@ fn store(
     Ok(Answer::object(json!({ "path": path.as_str(), "version": version.0 })))
 }
 
-/// `DELETE /secrets/{path}`.
+/// `DELETE /secrets/{path}`: not while what is published refers to it, unless with `?force=true`.
 pub fn remove(server: &Server, call: &Call) -> Result<Answer, Problem> {
     let path = path(call)?;
+    if call.asked("force") != "true" && server.store.secret(&path)?.is_some() {
+        let readers = readers(server, &path)?;
+        let is_written = server.published().references().iter().any(|(written, ..)| written == path.as_str());
+        if is_written || !readers.is_empty() {
+            let names: Vec<&str> =
+                readers.iter().take(5).map(|(envoy, _)| envoy.identity.name.as_str()).collect();
+            let more = if readers.len() > names.len() { ", .." } else { "" };
+            let whose =
+                if names.is_empty() { String::new() } else { format!(" ({}{more})", names.join(", ")) };
+            let detail = format!(
+                "what is published refers to `{path}`{whose}: the resources that need it would be blocked"
+            );
+            return Err(Problem::new(Code::Conflict, detail).help(format!(
+                "publish without it first, or remove it all the same: `vigocli secrets rm {path} --force`"
+            )));
+        }
+    }
     let _turn = server.secret_changes();
     let audit = call.audit(Permission::SecretsSet, path.as_str(), "allowed", "removed");
     server.store.remove_secret(&path, clock::now(), call.principal.name(), &[audit])?;
@@ -186,6 +212,7 @@ pub fn get(server: &Server, call: &Call) -> Result<Answer, Problem> {
     let sealed = server.keys.reseal(&[record], &key, &binding)?.into_iter().next();
     let sealed = sealed.ok_or_else(|| Problem::new(Code::Bug, "the hand sealed nothing"))?;
     server.metrics.secrets_sealed.inc();
+    server.note_secret_use(&path, call.principal.name(), version);
     Ok(Answer::object(json!({
         "path": path.as_str(),
         "version": version.0,
@@ -195,29 +222,96 @@ pub fn get(server: &Server, call: &Call) -> Result<Answer, Problem> {
     })))
 }
 
-/// `GET /secrets/{path}/who`: the envoys whose bundle refers to it, and where.
-pub fn who(server: &Server, call: &Call) -> Result<Answer, Problem> {
-    let path = path(call)?;
+/// The envoys whose bundle refers to the secret, with where.
+fn readers(server: &Server, path: &SecretPath) -> Result<Vec<(Envoy, BTreeSet<Entitlement>)>, ServerError> {
     let published = server.published();
-    let mut items: Vec<Value> = Vec::new();
+    let mut readers = Vec::new();
     plan::each_envoy(server, |envoy| {
         let identity = &envoy.identity;
         let traits = if published.wants_traits(identity) { server.traits(&identity.id)? } else { None };
         let block = published.choose(identity, traits.as_ref()).block;
         let mut uses = entitle::uses(&block.bundle, identity, &block.environment);
-        uses.retain(|one| one.path == path);
+        uses.retain(|one| one.path == *path);
         if !uses.is_empty() {
-            let exposure: BTreeSet<&str> = uses.iter().map(|one| one.exposure.as_str()).collect();
-            items.push(json!({
-                "envoy": identity.id.to_string(),
-                "name": identity.name.as_str(),
-                "resources": uses.iter().map(|one| one.resource.as_str()).collect::<BTreeSet<_>>(),
-                "exposure": exposure.into_iter().filter(|exposure| !exposure.is_empty()).collect::<Vec<_>>(),
-            }));
+            readers.push((Envoy { environment: block.environment.clone(), ..envoy.clone() }, uses));
         }
         Ok(())
     })?;
+    Ok(readers)
+}
+
+/// `GET /secrets/{path}/who`: the envoys whose bundle refers to it, where, and whether they get it and why.
+pub fn who(server: &Server, call: &Call) -> Result<Answer, Problem> {
+    let path = path(call)?;
+    let readers = readers(server, &path)?;
+    if readers.is_empty() && server.store.secret(&path)?.is_none() {
+        return Err(missing(&path));
+    }
+    let policies = server.store.secret_policies()?;
+    let intact = secret_policy::verify(server, &policies);
+    let is_set = server.store.secret(&path)?.is_some();
+    let mut items: Vec<Value> = Vec::with_capacity(readers.len());
+    for (envoy, uses) in &readers {
+        let (may, why, help) = match &intact {
+            Err(ServerError::Forged { .. }) => {
+                (false, "the stored policies of secrets are not this server's".to_owned(), String::new())
+            }
+            Err(_) => (false, "the policies of secrets cannot be checked".to_owned(), String::new()),
+            Ok(()) => verdict(server, envoy, &path, &policies, is_set),
+        };
+        let set = |field: fn(&Entitlement) -> &str| -> BTreeSet<&str> {
+            uses.iter().map(field).filter(|text| !text.is_empty()).collect()
+        };
+        items.push(json!({
+            "envoy": envoy.identity.id.to_string(),
+            "name": envoy.identity.name.as_str(),
+            "resources": set(|one| &one.resource),
+            "ways": set(|one| &one.way),
+            "exposure": set(|one| &one.exposure),
+            "may": may,
+            "why": why,
+            "help": help,
+        }));
+    }
     Ok(Answer::items(items))
+}
+
+/// Whether an envoy that has the secret in its bundle gets it now, why, and what would change that.
+fn verdict(
+    server: &Server,
+    envoy: &Envoy,
+    path: &SecretPath,
+    policies: &SecretPolicies,
+    is_set: bool,
+) -> (bool, String, String) {
+    let identity = &envoy.identity;
+    let live = server.fleet.known(&identity.id).map(|member| member.live().clone());
+    let (state, posture) =
+        live.map_or((envoy.state, envoy.posture.clone()), |live| (live.state, live.posture));
+    let facts =
+        Facts { name: identity.name.as_str(), environment: &envoy.environment, labels: &identity.labels };
+    let refused = |refusal: Refusal| (false, refusal.why, refusal.help);
+    if !is_set {
+        return (false, "the secret has no value".into(), format!("`vigocli secrets set {path}`"));
+    }
+    if state == EnvoyState::Quarantined {
+        return (false, "the envoy looks like a clone and is quarantined".into(), String::new());
+    }
+    if let Err(refusal) = secret_policy::allows(policies, path, &facts) {
+        return refused(refusal);
+    }
+    if let Err(refusal) = secret_policy::gate(policies, path, &posture) {
+        return refused(refusal);
+    }
+    let covering = secret_policy::covering(policies, path);
+    let covering: Vec<String> = covering
+        .map(|policy| format!("`{}`: {}", policy.scope, super::policies::described(policy).join(", ")))
+        .collect();
+    let why = match covering.is_empty() {
+        true => "it stands in its bundle, and no policy demands more".to_owned(),
+        false => format!("it stands in its bundle, and it meets {}", covering.join("; ")),
+    };
+    (true, why, String::new())
 }
 
 impl From<StoreError> for Problem {

@@ -19,6 +19,7 @@ fn filled(path: &str) -> String {
         .replace("{id}", "11")
         .replace("{envoy}", "web-1")
         .replace("{run}", "22")
+        .replace("{scope}", "web%2F")
 }
 
 #[tokio::test]

@@ -72,7 +72,10 @@ async fn a_new_version_is_a_new_epoch_for_those_it_concerns() {
     let states: Vec<_> =
         history["items"].as_array().unwrap().iter().map(|one| one["state"].clone()).collect();
     assert_eq!(states, ["current", "kept", "kept"]);
-    admin.delete("/api/v1/secrets/web/token").await.ok();
+    let refused = admin.delete("/api/v1/secrets/web/token").await;
+    assert_eq!((refused.status, refused.code().as_str()), (409, "conflict"), "what is published refers to it");
+    assert!(refused.text.contains("web-1") && refused.text.contains("--force"), "{refused:?}");
+    admin.delete("/api/v1/secrets/web/token?force=true").await.ok();
     web.check_in().await;
     let why = web.secrets(&["web/token"]).await[0].2.clone().unwrap_err();
     assert!(why.contains("vigocli secrets set web/token"), "{why}");

@@ -105,6 +105,7 @@ fn bundles() -> Vec<Sample> {
         expression: "'db/' ~ item".into(),
         resource: 6,
         exposure: "environment".into(),
+        attribute: "environment".into(),
     };
     let bundle = Bundle {
         format: 1,
@@ -189,6 +190,7 @@ fn questions() -> Vec<Sample> {
         term: 3,
         generation: 4,
         paths: vec!["web/token".into()],
+        posture: Some(posture()),
     };
     let resource = ResourceReport {
         id: "motd:file//etc/motd".into(),
@@ -254,6 +256,8 @@ fn answers() -> Vec<Sample> {
         encapsulated: vec![2; 32],
         ciphertext: vec![3; 20],
         refused: "no".into(),
+        code: "level".into(),
+        help: "mend it".into(),
     };
     let secrets = SecretReply { items: vec![item.clone()], epoch: 4 };
     let renew = RenewReply { chain: vec![vec![0x30, 0]] };

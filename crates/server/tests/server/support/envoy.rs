@@ -17,7 +17,7 @@ use vigo_base::{Digest, EnvoyId, SecretVersion};
 use vigo_secret::{KeyPair as SealKey, SealBinding, SealPurpose, open};
 use vigo_wire::enrol::{self, Enrolled, Token};
 use vigo_wire::identity::Identity;
-use vigo_wire::inner::{Answer, Ask, CheckIn, CheckInReply, Refused, Reply, SecretRequest};
+use vigo_wire::inner::{Answer, Ask, CheckIn, CheckInReply, Posture, Refused, Reply, SecretRequest};
 use vigo_wire::outer::{Bytes, ENROL, EXCHANGE, Frame};
 use vigo_wire::session::{Initiator, Session, SessionContext};
 use vigo_wire::{WireError, verify_assignment};
@@ -153,6 +153,13 @@ impl Envoy {
         Candidate::new(&token, name).enrol(server).await
     }
 
+    /// From now on it says that of its protection.
+    pub fn says(&mut self, level: &str, swap: &str) {
+        let reasons = vec!["no protected pages (plain)".to_owned()];
+        let reasons = if level == "secure" { Vec::new() } else { reasons };
+        self.posture = Some(Posture { level: level.into(), reasons, swap: swap.into() });
+    }
+
     pub fn id(&self) -> EnvoyId {
         self.enrolled.envoy
     }
@@ -284,6 +291,7 @@ impl Envoy {
             term: self.held.0,
             generation: self.held.1,
             paths: paths.iter().map(ToString::to_string).collect(),
+            posture: self.posture.clone(),
         };
         let Answer::Secrets(reply) = self.ask(Ask::Secrets(asked)).await else { panic!("no secrets") };
         let party = *self.id().as_bytes();
@@ -315,6 +323,7 @@ impl Envoy {
             term: self.held.0,
             generation: self.held.1,
             paths: paths.iter().map(ToString::to_string).collect(),
+            posture: self.posture.clone(),
         }
     }
 }

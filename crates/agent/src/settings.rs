@@ -222,7 +222,8 @@ impl File {
                 self.arena = Some(match text(value)? {
                     "auto" => Choice::Auto,
                     "mlock" => Choice::Mlock,
-                    _ => return Err(wrong(value, "`arena` is `auto` or `mlock`")),
+                    "plain" => Choice::Plain,
+                    _ => return Err(wrong(value, "`arena` is `auto`, `mlock` or `plain`")),
                 });
             }
             "arena_max" => self.arena_max = Some(size(value)?),

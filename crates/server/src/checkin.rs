@@ -157,7 +157,7 @@ fn something_new(server: &Server, member: &Member, check_in: CheckIn) -> Result<
     if !holds(&check_in, &assigned) {
         reply.assignment = Some(assigned.signed.clone());
         reply.keys = vec![server.keys.certificates().bundle.clone()];
-        reply.secrets = assign::secret_states(server, member, environment, &watched)?;
+        reply.secrets = assign::secret_states(server, member, &assigned.stored.environment, &watched)?;
     }
     Ok(Answer::CheckIn(reply))
 }

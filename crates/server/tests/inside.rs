@@ -1,4 +1,4 @@
-//! What cannot be reached from outside: handlers that no token of this build may call, and envoys whose certificate is over its time.
+//! What is easier reached from inside: handlers with whatever permissions a test wants, and envoys whose certificate is over its time.
 //! A program of its own, because the hand is this program started again.
 #![allow(
     clippy::unwrap_used,

@@ -8,6 +8,7 @@
     missing_docs
 )]
 
+mod access;
 mod config;
 mod harness;
 mod lists;

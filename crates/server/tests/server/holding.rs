@@ -88,7 +88,7 @@ async fn a_rotation_answers_the_envoy_that_is_entitled_and_leaves_the_others_hel
     admin.set_secret("web/unused", b"one").await.ok();
     let web = hold(web, 200);
     held(&server, 2).await;
-    admin.delete("/api/v1/secrets/web/token").await.ok();
+    admin.delete("/api/v1/secrets/web/token?force=true").await.ok();
     let (_, answer) = answered(web).await;
     assert_eq!(reply(&answer).secrets[0].version, 0);
     assert_eq!(number(&server, "vigo_woken_check_ins_total").await, 2);

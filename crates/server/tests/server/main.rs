@@ -9,12 +9,14 @@
     clippy::disallowed_types
 )]
 
+mod api_tokens;
 mod config;
 mod enrolment;
 mod envoys;
 mod holding;
 mod hostile;
 mod hostile_relay;
+mod policies;
 mod rest;
 mod secrets;
 mod start;

@@ -73,7 +73,11 @@ async fn a_new_version_is_a_new_epoch_for_those_it_concerns() {
         history["items"].as_array().unwrap().iter().map(|one| one["state"].clone()).collect();
     assert_eq!(states, ["current", "kept", "kept"]);
     let refused = admin.delete("/api/v1/secrets/web/token").await;
-    assert_eq!((refused.status, refused.code().as_str()), (409, "conflict"), "what is published refers to it");
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (409, "conflict"),
+        "what is published refers to it"
+    );
     assert!(refused.text.contains("web-1") && refused.text.contains("--force"), "{refused:?}");
     admin.delete("/api/v1/secrets/web/token?force=true").await.ok();
     web.check_in().await;

@@ -134,6 +134,16 @@ const PLAN: &[Field] = &[
     ("new_secret_readers[].secret", "text?", "its path"),
     ("envoys_affected", "number", ""),
 ];
+const POLICY: &[Field] = &[
+    ("scope", "text", "a path, a path with `/` at its end for all below it, or `/` for all"),
+    ("require", "text or null", "the least protection level: `weak` or `secure`"),
+    ("require_swap", "text or null", "`closed`"),
+    ("environments", "list of text", "one of them; empty for any"),
+    ("envoys", "list of text", "globs, one of which fits the name; empty for any"),
+    ("labels", "map", "all of them, as bound at enrolment"),
+    ("set_by", "text", ""),
+    ("set_at", "time", ""),
+];
 const TYPE: &[Field] = &[
     ("type", "text", ""),
     ("doc", "text", ""),
@@ -341,6 +351,12 @@ pub const SHAPES: &[Shape] = &[
                 ("versions", "number", "how many are kept"),
                 ("updated_at", "time", ""),
                 ("updated_by", "text", "with `--vault`, the user's id"),
+                ("used_at", "time or null", "when anybody last got a value of it; with `--vault` not known"),
+                (
+                    "policies",
+                    "list of text?",
+                    "the scopes of the policies that hold for it; not with `--vault`",
+                ),
             ]),
         ],
     },
@@ -371,8 +387,118 @@ pub const SHAPES: &[Shape] = &[
                     "list of text",
                     "who else can see it there: `environment`, `argv`; empty for nobody",
                 ),
+                (
+                    "ways",
+                    "list of text",
+                    "how it gets there: `stdin`, `credentials`, `environment`, `argv`, `file`, else the resource type",
+                ),
+                ("may", "boolean", "it gets it now"),
+                ("why", "text", "why, or why not"),
+                ("help", "text", "what would change that; may be empty"),
             ]),
         ],
+    },
+    Shape {
+        name: "secrets exposure",
+        commands: "vigocli secrets exposure",
+        parts: &[
+            LIST,
+            Part::Items(&[
+                ("envoy", "text", "its id"),
+                ("name", "text", ""),
+                ("path", "text", "the secret"),
+                ("resource", "text", "the id of the resource that places it"),
+                (
+                    "target",
+                    "text or null",
+                    "what it is put into, such as the path of a file; null when not planned",
+                ),
+                (
+                    "way",
+                    "text",
+                    "as reported, else as planned: `file`, `file_on_swap`, `stdin`, `credentials`, `environment`, `argv`, else the resource type",
+                ),
+                (
+                    "planned",
+                    "boolean",
+                    "what is published puts it there; when not, it was so, and may still be there",
+                ),
+                ("version", "number or null", "as reported, else as given"),
+                ("reported_at", "time or null", "when the machine last said so"),
+                ("given_at", "time or null", "when the machine last got a value of it"),
+                ("level", "text", "the machine's protection level"),
+                ("swap", "text", "the class of its swap"),
+            ]),
+        ],
+    },
+    Shape {
+        name: "secrets policy list, show",
+        commands: "vigocli secrets policy list, secrets policy show",
+        parts: &[
+            LIST,
+            Part::Items(POLICY),
+            Part::Here(&[(
+                "intact",
+                "boolean",
+                "they are as the server wrote them; when not, it gives no secret to anybody",
+            )]),
+        ],
+    },
+    Shape {
+        name: "secrets policy set",
+        commands: "vigocli secrets policy set",
+        parts: &[FORMAT, Part::Here(POLICY)],
+    },
+    Shape {
+        name: "secrets policy rm",
+        commands: "vigocli secrets policy rm",
+        parts: &[FORMAT, Part::Here(&[("scope", "text", "")])],
+    },
+    Shape {
+        name: "secrets policy accept",
+        commands: "vigocli secrets policy accept",
+        parts: &[
+            FORMAT,
+            Part::Here(&[(
+                "accepted",
+                "number",
+                "how many policies were taken as they are; 0 when nothing was wrong",
+            )]),
+        ],
+    },
+    Shape {
+        name: "api-token create",
+        commands: "vigocli api-token create",
+        parts: &[
+            FORMAT,
+            Part::Here(&[
+                ("id", "text", ""),
+                ("token", "text", "what `--token-file` takes; shown this once"),
+                ("expires_at", "time", ""),
+            ]),
+        ],
+    },
+    Shape {
+        name: "api-token list",
+        commands: "vigocli api-token list",
+        parts: &[
+            LIST,
+            Part::Items(&[
+                ("id", "text", ""),
+                ("user", "text", "whose it is"),
+                ("permissions", "list of text", "what it may"),
+                ("paths", "list of text", "for which secrets; empty for all"),
+                ("expires_at", "time", ""),
+                ("expired", "boolean", "it is not known any more"),
+                ("created_by", "text", ""),
+                ("created_at", "time", ""),
+            ]),
+        ],
+    },
+    Shape {
+        name: "api-token rm",
+        commands: "vigocli api-token rm",
+        parts: &[FORMAT, Part::Here(&[("id", "text", "")])],
     },
     Shape {
         name: "secrets set, rotate",
@@ -410,6 +536,9 @@ pub const SHAPES: &[Shape] = &[
             Part::Here(&[
                 ("version", "number", "the new one"),
                 ("digest", "text", "SHA-256 of the tree"),
+                ("new_secret_readers", "list", "who can read a secret now that it could not read before"),
+                ("new_secret_readers[].envoy", "text?", "its name"),
+                ("new_secret_readers[].secret", "text?", "its path"),
                 ("envoys_affected", "number", ""),
             ]),
             Part::Here(DIAGNOSTICS),

@@ -62,6 +62,9 @@ fn without_trouble(world: &World, printed: &mut Printed) -> String {
     let token = cli("token create", &words, b"", 0);
     std::fs::write(world.path("token"), token["token"].as_str().unwrap()).unwrap();
 
+    let words = ["api-token", "create", "--user", "alice", "--permission", "secrets.get", "--paths", "app/"];
+    let key = cli("api-token create", &words, b"", 0);
+
     let vigo =
         |words: &[&str], code: i32| parse(&world.vigo(&[words, &["--json"]].concat()).expect(code).out);
     let path = world.path("token");
@@ -75,6 +78,13 @@ fn without_trouble(world: &World, printed: &mut Printed) -> String {
         ("secrets list", &["secrets", "list"] as &[&str]),
         ("secrets history", &["secrets", "history", "app/token"]),
         ("secrets who", &["secrets", "who", "app/token"]),
+        ("secrets exposure", &["secrets", "exposure"]),
+        ("secrets policy set", &["secrets", "policy", "set", "app/", "--allow-envoy", "web-*"]),
+        ("secrets policy list, show", &["secrets", "policy", "list"]),
+        ("secrets policy list, show", &["secrets", "policy", "show", "app/token"]),
+        ("secrets policy rm", &["secrets", "policy", "rm", "app/"]),
+        ("secrets policy accept", &["secrets", "policy", "accept"]),
+        ("api-token list", &["api-token", "list"]),
         ("config history", &["config", "history"]),
         ("token list", &["token", "list"]),
         ("envoys list", &["envoys", "list"]),
@@ -85,6 +95,7 @@ fn without_trouble(world: &World, printed: &mut Printed) -> String {
         cli(name, words, b"", 0);
     }
     let runs_listed = cli("runs list", &["runs", "list", "--envoy", "web-1"], b"", 0);
+    cli("api-token rm", &["api-token", "rm", key["id"].as_str().unwrap()], b"", 0);
     cli("token rm", &["token", "rm", token["id"].as_str().unwrap()], b"", 0);
     printed.add("enroll", enrolled);
     runs.into_iter().for_each(|run| printed.add("run, apply", run));
@@ -108,7 +119,7 @@ fn in_trouble(world: &mut World, printed: &mut Printed) {
     printed.add("config plan", cli(&["config", "plan", &stacks], 3));
     printed.add("config publish", cli(&["config", "publish", &stacks], 0));
     printed.add("config rollback", cli(&["config", "rollback", "1"], 0));
-    printed.add("secrets rm", cli(&["secrets", "rm", "app/token"], 0));
+    printed.add("secrets rm", cli(&["secrets", "rm", "app/token", "--force"], 0));
     let blocked = world.vigo(&["run", "--json"]).expect(5);
     printed.add("run, apply", parse(&blocked.out));
     printed.add("vigo status", parse(&world.vigo(&["status", "--json"]).expect(0).out));

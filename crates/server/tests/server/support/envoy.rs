@@ -129,7 +129,16 @@ impl Candidate {
         let certificate = (enrolled.chain.clone(), self.transport.serialize_der());
         let outer = Outer::new(server, Some(certificate.clone()));
         let identity = Arc::new(self.identity);
-        Envoy { enrolled, identity, certificate, outer, session: None, held: (0, 0), traits_digest: vec![] }
+        Envoy {
+            enrolled,
+            identity,
+            certificate,
+            outer,
+            session: None,
+            held: (0, 0),
+            traits_digest: vec![],
+            posture: None,
+        }
     }
 }
 
@@ -144,6 +153,8 @@ pub struct Envoy {
     pub held: (u64, u64),
     /// The digest that it says its traits have.
     pub traits_digest: Vec<u8>,
+    /// What it says of its protection from now on.
+    pub posture: Option<Posture>,
 }
 
 impl Envoy {
@@ -239,6 +250,7 @@ impl Envoy {
             term,
             generation,
             traits_digest: self.traits_digest.clone(),
+            posture: self.posture.clone(),
             ..CheckIn::default()
         }
     }
@@ -253,6 +265,7 @@ impl Envoy {
             session: None,
             held: self.held,
             traits_digest: self.traits_digest.clone(),
+            posture: None,
         }
     }
 

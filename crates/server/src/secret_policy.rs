@@ -150,27 +150,33 @@ pub fn shortfall(posture: &Posture) -> Option<String> {
         .then(|| format!("level {}, swap {}", word(&posture.level), word(&posture.swap)))
 }
 
-/// Checks that the stored policies are this server's own. Blocks.
+/// Checks that policies that were read from the store are this server's own. Blocks.
 ///
 /// # Errors
 /// `Forged` when a row was added, changed or taken away past the server, or an older set was put back while it ran.
 pub fn verify(server: &Server, policies: &SecretPolicies) -> Result<(), ServerError> {
     let forged = || ServerError::Forged { what: "policies of secrets", name: policies.revision.to_string() };
     let bytes = policies.granting_bytes();
-    let known = (policies.revision, Digest::of(&bytes), policies.mac.clone());
-    let mut checked = server.checked_policies.lock().unwrap_or_else(PoisonError::into_inner);
-    if checked.as_ref() == Some(&known) {
+    let read = (policies.revision, Digest::of(&bytes), policies.mac.clone());
+    let known = server.checked_policies.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if known.as_ref() == Some(&read) {
         return Ok(());
     }
-    if checked.as_ref().is_some_and(|(revision, ..)| policies.revision < *revision) {
-        return Err(forged());
+    if let Some((newest, ..)) = known.filter(|(newest, ..)| policies.revision < *newest) {
+        // Somebody may have changed them since these were read; then the store has the newer ones.
+        if server.store.secret_policies()?.revision < newest {
+            return Err(forged());
+        }
     }
     if policies.revision == 0 {
         // Before the first policy there is nothing to authenticate.
         return if policies.policies.is_empty() && policies.mac.is_empty() { Ok(()) } else { Err(forged()) };
     }
     server.keys.check_mac("policies of secrets", &policies.revision, &bytes, &policies.mac)?;
-    *checked = Some(known);
+    let mut known = server.checked_policies.lock().unwrap_or_else(PoisonError::into_inner);
+    if known.as_ref().is_none_or(|(newest, ..)| *newest <= read.0) {
+        *known = Some(read);
+    }
     Ok(())
 }
 

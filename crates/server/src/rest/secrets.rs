@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use vigo_base::{Sealed, SecretPath, SecretVersion, decode_hex, encode_hex};
 use vigo_hand::{Binding, VaultRecord};
 use vigo_policy::Entitlement;
-use vigo_store::{Envoy, EnvoyState, NewSecret, SecretPolicies, StoreError};
+use vigo_store::{Envoy, EnvoyState, NewSecret, Page, Secret, SecretPolicies, StoreError};
 
 /// Characters of a rotated secret when the caller does not say.
 const LENGTH: u32 = 32;
@@ -44,21 +44,32 @@ pub fn entry_key(server: &Server, _: &Call) -> Result<Answer, Problem> {
 pub fn list(server: &Server, call: &Call) -> Result<Answer, Problem> {
     server.flush_secret_uses()?;
     let policies = server.store.secret_policies()?;
-    let mut page = server.store.secrets(call.asked("prefix"), call.page())?;
-    page.items.retain(|secret| call.principal.covers(&secret.path));
-    Ok(Answer::list(page, |secret| {
-        let covering = secret_policy::covering(&policies, &secret.path);
-        let covering: Vec<&str> = covering.map(|policy| policy.scope.as_str()).collect();
-        json!({
-            "path": secret.path.as_str(),
-            "version": secret.version.0,
-            "versions": secret.versions,
-            "updated_at": rfc3339(secret.updated_at),
-            "updated_by": secret.updated_by,
-            "used_at": secret.used_at.map(rfc3339),
-            "policies": covering,
-        })
-    }))
+    let mut cursor = call.page().cursor.map(str::to_owned);
+    let mut items = Vec::new();
+    loop {
+        let page = Page { cursor: cursor.as_deref(), limit: call.page().limit };
+        let page = server.store.secrets(call.asked("prefix"), page)?;
+        let seen = page.items.iter().filter(|secret| call.principal.covers(&secret.path));
+        items.extend(seen.map(|secret| show(secret, &policies)));
+        cursor = page.next;
+        // Who sees some of them only gets a shorter page, and an empty one only at the end.
+        if cursor.is_none() || !items.is_empty() {
+            return Ok(Answer::object(json!({ "items": items, "next": cursor })));
+        }
+    }
+}
+
+fn show(secret: &Secret, policies: &SecretPolicies) -> Value {
+    let covering = secret_policy::covering(policies, &secret.path);
+    json!({
+        "path": secret.path.as_str(),
+        "version": secret.version.0,
+        "versions": secret.versions,
+        "updated_at": rfc3339(secret.updated_at),
+        "updated_by": secret.updated_by,
+        "used_at": secret.used_at.map(rfc3339),
+        "policies": covering.map(|policy| policy.scope.as_str()).collect::<Vec<_>>(),
+    })
 }
 
 #[derive(Deserialize)]

@@ -75,7 +75,7 @@ pub fn through(
     }
     let held = Held::load(&machine.state.bundle, enrolment)?;
     let facts = Facts { worker, enrolled: true, swap: traits::swap_class(), ..machine.facts(hands) };
-    let posture = Posture::assess(&facts, machine.settings.arena, &enrolment::identity_path(&machine.state));
+    let posture = assess(machine, &facts, hands);
     posture.log();
     let traits = traits::collect(&posture);
 
@@ -101,11 +101,6 @@ pub fn through(
     if !offline {
         drop_stale(hands, &known);
     }
-    let identity = enrolment::identity_path(&machine.state);
-    let assess = |hands: &Hands| {
-        let facts = Facts { hand: hands.status(), ..facts.clone() };
-        Posture::assess(&facts, machine.settings.arena, &identity)
-    };
     let mut secrets = ServerSecrets {
         hands: Rc::clone(hands),
         link: if offline { None } else { Some(&mut link) },
@@ -113,15 +108,10 @@ pub fn through(
         standing,
         versions: known,
         away: offline,
-        posture: &assess,
+        posture: &|hands| assess(machine, &facts, hands),
     };
     let assignment = held.assignment.assignment();
-    if assignment.unmatched {
-        tracing::warn!("no match block fits `{}`: nothing is to be done", assignment.name);
-    }
-    if held.bundle.observe {
-        tracing::warn!("the match block says `mode: observe`: what would change is said and not done");
-    }
+    say_what_is_special(&held);
     let wanted = Wanted {
         bundle: &held.bundle,
         parameters: &assignment.parameters,
@@ -129,7 +119,7 @@ pub fn through(
     };
     let report = converge(machine, hands, &wanted, &traits, &mut secrets, arguments)?;
 
-    let posture = assess(hands);
+    let posture = assess(machine, &facts, hands);
     let frame = reports::Frame {
         started_at,
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -146,6 +136,22 @@ pub fn through(
     last_run::store(&machine.state.root, &report, &frame, &posture)?;
     output::print_run(&report, &assignment.name, offline, arguments)?;
     Ok(output::exit(&report, arguments.detailed_exit_code))
+}
+
+/// The protection as it can be read back now, of the hand that runs now.
+fn assess(machine: &Machine, facts: &Facts, hands: &Hands) -> Posture {
+    let facts = Facts { hand: hands.status(), ..facts.clone() };
+    Posture::assess(&facts, machine.settings.arena, &enrolment::identity_path(&machine.state))
+}
+
+fn say_what_is_special(held: &Held) {
+    let assignment = held.assignment.assignment();
+    if assignment.unmatched {
+        tracing::warn!("no match block fits `{}`: nothing is to be done", assignment.name);
+    }
+    if held.bundle.observe {
+        tracing::warn!("the match block says `mode: observe`: what would change is said and not done");
+    }
 }
 
 /// Without the server a machine goes on with what it holds, and says how old that is.

@@ -3,17 +3,30 @@
 //! Where no agent runs, a hand and a worker are started to be examined. `checks` looks at processes, `host` at the machine and the state
 //! folder, `attack` starts the attacker that `attacker` is. It changes nothing of the running agent.
 
+#[cfg(target_os = "linux")]
 mod attack;
+#[cfg(target_os = "linux")]
 mod attacker;
 mod checks;
+#[cfg(target_os = "linux")]
 mod cores;
+#[cfg(target_os = "linux")]
 mod holder;
 mod host;
 mod process;
 mod report;
+#[cfg(target_os = "linux")]
 mod swapped;
 
+#[cfg(target_os = "linux")]
 pub use attacker::enter;
+
+/// There is no attacker on this system.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn enter() -> Option<std::process::ExitCode> {
+    None
+}
 
 use crate::arguments::DoctorArguments;
 use crate::enrolment::{self, Enrolment};
@@ -59,10 +72,7 @@ pub fn doctor(machine: &Machine, arguments: &DoctorArguments) -> Result<Exit, Ag
     let lock = machine.state.lock(Duration::ZERO);
     checks.extend(host::state(&machine.settings.state_dir, lock.is_err()));
     drop(lock);
-    let attacks = match arguments.attack {
-        true => attack::attack(machine, target(&subject))?,
-        false => Vec::new(),
-    };
+    let attacks = if arguments.attack { attacks(machine, &subject)? } else { Vec::new() };
     let Subject { said, hand, is_running, .. } = &subject;
     let process = |facts: Option<u32>| facts.filter(|&process| process != 0);
     let examined = Examined {
@@ -175,18 +185,25 @@ fn of_processes(subject: &Subject) -> Vec<Check> {
     checks
 }
 
-/// What of the running agent is attacked: its hand only where it is its own.
-fn target(subject: &Subject) -> attack::Running {
+#[cfg(not(target_os = "linux"))]
+fn attacks(_: &Machine, _: &Subject) -> Result<Vec<report::Attack>, AgentError> {
+    Err(AgentError::Operator("cannot attack: `--attack` knows how to on Linux only".to_owned()))
+}
+
+/// Attacks the running agent, its hand only where it is its own, and what is started for that.
+#[cfg(target_os = "linux")]
+fn attacks(machine: &Machine, subject: &Subject) -> Result<Vec<report::Attack>, AgentError> {
     if !subject.is_running {
-        return attack::Running::default();
+        return attack::attack(machine, attack::Running::default());
     }
     let process = |facts: Option<u32>| facts.unwrap_or_default();
     let hand = subject.said.hand.as_ref().and_then(|hand| hand.process.as_ref()).map(|facts| facts.process);
     let pages = hand.and_then(|hand| Process(hand).mappings().ok()).unwrap_or_default();
     let address = pages.iter().find(|mapping| mapping.is_writable && mapping.has("lo"));
-    attack::Running {
+    let running = attack::Running {
         agent: process(subject.said.process.as_ref().map(|facts| facts.process)),
         hand: process(hand),
         address: address.map_or(0, |mapping| mapping.start),
-    }
+    };
+    attack::attack(machine, running)
 }

@@ -7,7 +7,7 @@ use vigo_base::{SecretPath, SecretScope, limits};
 
 /// The exit codes, for the end of `--help`.
 const EXITS: &str = "Exit codes: 0 done, 1 could not run, 2 wrong command line, 3 `config plan` found changes, \
-4 not logged in or not permitted, 5 done and the answer is bad (validate, audit verify).";
+4 not logged in or not permitted, 5 done and the answer is bad (validate, audit verify, secrets policy list).";
 
 /// The operator's tool.
 #[derive(Debug, Parser)]

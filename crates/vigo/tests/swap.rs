@@ -43,6 +43,9 @@ fn nothing_of_an_agent_that_is_pushed_out_is_in_swap() {
     bed.world.enroll("web-1").expect(0);
     bed.world.started_by = bed.cgroup.entering();
     let mut daemon = bed.daemon();
+    let at = bed.handed.reached(&mut daemon);
+    bed.look("handed over", &[daemon.id()], &["vigo", "vigo-net"]);
+    bed.handed.pass(at);
     let at = bed.gate.reached(&mut daemon);
     bed.look("held and used", &[daemon.id()], &["vigo", "vigo-net"]);
     bed.world.started_by.clear();
@@ -50,6 +53,8 @@ fn nothing_of_an_agent_that_is_pushed_out_is_in_swap() {
     // From here the agent works under pressure.
     let hog = bed.squeeze();
     bed.gate.pass(at);
+    let at = bed.handed.reached(&mut daemon);
+    bed.handed.pass(at);
     let at = bed.gate.reached(&mut daemon);
     bed.cgroup.release();
     drop(hog);
@@ -78,7 +83,7 @@ fn nothing_of_a_server_and_an_operator_that_are_pushed_out_is_in_swap() {
     bed.world.enroll("web-1").expect(0);
     bed.world.started_by.clear();
     let mut daemon = bed.daemon();
-    let at = bed.gate.reached(&mut daemon);
+    let at = bed.handed.reached(&mut daemon);
     bed.look("served", &[server], &["vigosrv"]);
     bed.remove();
     bed.look("removed", &[server], &["vigosrv"]);
@@ -112,6 +117,9 @@ struct Bed {
     // In the order in which they go: first all processes with their cgroup, then swap, at last the folder with its file.
     cgroup: Cgroup,
     swap: Swap,
+    /// Where a command stands that was handed values and has not read them.
+    handed: Gate,
+    /// Where one stands that was handed none.
     gate: Gate,
     world: World,
     /// The values at first, and after rotation.
@@ -131,14 +139,14 @@ impl Bed {
         println!("pressure by a memory cgroup of version {:?}", cgroup.version());
         let values = [values(), values()];
         let scanner = Scanner::of(values.iter().flatten());
-        let gate = Gate::new(world.path("gate"));
-        let mut bed = Self { cgroup, swap, gate, world, values, scanner };
+        let [handed, gate] = ["handed", "gate"].map(|name| Gate::new(world.path(name)));
+        let mut bed = Self { cgroup, swap, handed, gate, world, values, scanner };
         let policy = bed.policy();
         bed.world.stack("configcrates/first.vgo", &policy);
         Some(bed)
     }
 
-    /// Every value in a file, plain and in base64, and on a standard input; then the gate.
+    /// Every value in a file, plain and in base64, and on a standard input; two that wait to be read; then the gate.
     fn policy(&self) -> String {
         let (mut lines, mut encoded) = (String::new(), String::new());
         for number in 0..=SHORT {
@@ -159,12 +167,19 @@ resources:
     creates: "{{{{ vars.root }}}}/never"
     stdin: |
 {lines}
+  - name: handed
+    type: exec
+    command: "exec cat {handed}"
+    creates: "{{{{ vars.root }}}}/never"
+    stdin: secret:app/v0
+    credentials: {{key: "secret:app/v1"}}
   - name: gate
     type: exec
     command: "exec cat {gate}"
     creates: "{{{{ vars.root }}}}/never"
 "#,
             leave = self.cgroup.leaving(),
+            handed = self.handed.path().display(),
             gate = self.gate.path().display(),
         )
     }

@@ -112,9 +112,9 @@ fn check_value(reader: &mut Reader<'_>, info: &AttributeInfo, value: &Value, ent
 /// True if no rendering could make it right.
 fn wrong_shape(info: &AttributeInfo, written: &Kind) -> bool {
     match (info.kind, written) {
-        (Wanted::Environment, Kind::Map(_)) => false,
-        (Wanted::Environment, Kind::Text(text)) => !text.value.contains("{{"),
-        (Wanted::Environment, _) => !matches!(written, Kind::Null),
+        (Wanted::Environment | Wanted::Credentials, Kind::Map(_)) => false,
+        (Wanted::Environment | Wanted::Credentials, Kind::Text(text)) => !text.value.contains("{{"),
+        (Wanted::Environment | Wanted::Credentials, _) => !matches!(written, Kind::Null),
         (Wanted::Integers { .. } | Wanted::Command | Wanted::Commands, Kind::List(_)) => false,
         (_, Kind::List(_) | Kind::Map(_)) => true,
         _ => false,

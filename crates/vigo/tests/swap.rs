@@ -221,7 +221,7 @@ resources:
 
     fn remove(&self) {
         for number in 0..=SHORT {
-            self.world.cli(&["secrets", "rm", &format!("app/v{number}")]).expect(0);
+            self.world.cli(&["secrets", "rm", &format!("app/v{number}"), "--force"]).expect(0);
         }
     }
 

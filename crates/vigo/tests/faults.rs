@@ -145,7 +145,7 @@ fn a_secret_that_is_gone_blocks_what_needs_it_and_nothing_else() {
     let (world, _) = served(FIRST);
     world.publish().expect(0);
     world.enroll("web-1").expect(0);
-    world.cli(&["secrets", "rm", "app/token"]).expect(0);
+    world.cli(&["secrets", "rm", "app/token", "--force"]).expect(0);
     world.vigo(&["run"]).expect(5).says(&["blocked", "app/token"]);
     assert_eq!(world.target("motd"), "hello\n");
     assert!(!world.root().join("token").exists());

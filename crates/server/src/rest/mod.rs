@@ -38,7 +38,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt as _;
-use vigo_base::SecretPath;
+use vigo_base::{SecretPath, SecretScope};
 
 /// How long the body of a request may take, and then its handler.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -162,12 +162,17 @@ async fn check_scope(
     principal: &Principal,
     parameters: &BTreeMap<String, String>,
 ) -> Result<(), Problem> {
-    let path: Option<SecretPath> = parameters.get("path").and_then(|path| path.parse().ok());
-    // What is no path is refused by the handler, in its own words.
-    let (Some(path), Access::Needs(permission)) = (path, route.access) else { return Ok(()) };
-    match principal.require_for(&path) {
+    let Access::Needs(permission) = route.access else { return Ok(()) };
+    let named = |name: &str| parameters.get(name).map_or("", String::as_str);
+    // What is no path and no scope is refused by the handler, in its own words.
+    let (may, object) = match (named("path").parse::<SecretPath>(), named("scope").parse::<SecretScope>()) {
+        (Ok(path), _) => (principal.require_for(&path), named("path")),
+        (_, Ok(scope)) => (principal.require_over(&scope), named("scope")),
+        _ => return Ok(()),
+    };
+    match may {
         Ok(()) => Ok(()),
-        Err(refused) => Err(denied(server, principal, permission, path.as_str(), refused).await),
+        Err(refused) => Err(denied(server, principal, permission, object, refused).await),
     }
 }
 

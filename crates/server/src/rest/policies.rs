@@ -15,12 +15,9 @@ use vigo_store::SecretPolicy;
 const LIST_MOST: usize = 64;
 
 fn scope(call: &Call) -> Result<SecretScope, Problem> {
-    let scope: SecretScope = call
-        .parameter("scope")?
+    call.parameter("scope")?
         .parse()
-        .map_err(|error: vigo_base::SecretScopeError| Problem::new(Code::Malformed, error.to_string()))?;
-    call.principal.require_over(&scope)?;
-    Ok(scope)
+        .map_err(|error: vigo_base::SecretScopeError| Problem::new(Code::Malformed, error.to_string()))
 }
 
 #[derive(Deserialize)]

@@ -220,3 +220,31 @@ async fn a_publish_needs_secrets_use_on_the_path_of_each_new_reference() {
     );
     publish("secret:web/token").await.ok();
 }
+
+#[tokio::test]
+async fn policies_are_set_by_a_token_for_its_own_secrets_only() {
+    let server = Vigosrv::new();
+    let (alice, made) = holder(&server, &["secrets.policy", "secrets.list"], &["web/"]).await;
+    let set = |scope: &str| {
+        let path = format!("/api/v1/secret-policies/{}", scope.replace('/', "%2F"));
+        let alice = &alice;
+        async move { alice.send("PUT", &path, "application/json", "{\"require\":\"weak\"}").await }
+    };
+    set("web/").await.ok();
+    set("web/token").await.ok();
+    server
+        .admin()
+        .send("PUT", "/api/v1/secret-policies/db%2F", "application/json", "{\"require\":\"weak\"}")
+        .await
+        .ok();
+    for scope in ["/", "db/", "webb"] {
+        assert_eq!(set(scope).await.code(), "not-permitted", "{scope}");
+    }
+    assert_eq!(alice.delete("/api/v1/secret-policies/db%2F").await.code(), "not-permitted");
+    assert_eq!(alice.send("POST", "/api/v1/secret-policies", "", "").await.code(), "not-permitted");
+    let seen = alice.get("/api/v1/secret-policies").await.ok();
+    let scopes: Vec<_> = seen["items"].as_array().unwrap().iter().map(|one| one["scope"].clone()).collect();
+    assert_eq!(scopes, ["web/", "web/token"], "nor does it see the others");
+    let line = format!("alice#{} secrets.policy db/ denied", made["id"].as_str().unwrap());
+    assert!(server.admin().audit().await.contains(&line));
+}

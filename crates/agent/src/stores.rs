@@ -3,7 +3,7 @@
 use crate::error::AgentError;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use vigo_base::{Digest, SecretVersion};
+use vigo_base::{Digest, SecretPath, SecretVersion};
 use vigo_engine::{AppliedRecord, AppliedStore, OwedStore, Stamp};
 use vigo_host::{Folder, FolderError};
 use vigo_resource::{Failure, Timestamp};
@@ -174,6 +174,11 @@ impl StoredRecord {
 impl AppliedStore for Applied<'_> {
     fn get(&self, id: &str) -> Option<AppliedRecord> {
         self.records.get(id).cloned()
+    }
+
+    fn secrets(&self) -> Vec<SecretPath> {
+        let all = self.records.values().flat_map(|record| &record.secrets);
+        all.map(|(path, _)| path.clone()).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     fn put(&mut self, id: &str, record: AppliedRecord) -> Result<(), Failure> {

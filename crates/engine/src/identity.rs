@@ -55,9 +55,13 @@ pub(crate) fn id(bundle: &Bundle, index: usize, identity: Option<&str>) -> Strin
 pub(crate) fn text(info: &TypeInfo, attributes: &[(String, Value)]) -> Option<String> {
     let mut parts = Vec::with_capacity(1);
     for attribute in info.identity() {
-        parts.push(as_text(find(attributes, attribute.name)?)?);
+        match find(attributes, attribute.name) {
+            Some(value) => parts.push(as_text(value)?),
+            None if attribute.required => return None,
+            None => {}
+        }
     }
-    Some(parts.join(" "))
+    (!parts.is_empty()).then(|| parts.join(" "))
 }
 
 /// What order has to know of it.

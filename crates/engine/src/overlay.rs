@@ -10,7 +10,8 @@ use std::time::Duration;
 use vigo_base::{AbsolutePath, ExposureWay, Mode, Pieces};
 use vigo_resource::{
     CommandRequest, Comparison, Context, DiffLine, DiffSign, End, Entry, EntryKind, Exposed, Failure,
-    Finished, Group, Host, Link, Output, Ownership, Placement, Timestamp, User,
+    Finished, Group, Host, Link, Output, Ownership, Placement, Storage, SwapModel, SwapState, SwapStep,
+    Timestamp, User,
 };
 
 /// No device of a real machine has this number.
@@ -26,6 +27,8 @@ pub struct Overlay<'a> {
     command: Option<String>,
     /// An answer since the last [`Overlay::begin`] may come out differently once that command ran.
     doubtful: Cell<bool>,
+    /// What swap will be, once a step was planned.
+    swap: Option<SwapModel>,
 }
 
 #[derive(Clone)]
@@ -49,7 +52,14 @@ impl<'a> Overlay<'a> {
     /// Over a machine that is only looked at.
     #[must_use]
     pub const fn new(base: &'a dyn Host) -> Self {
-        Self { base, shadows: BTreeMap::new(), next_inode: 1, command: None, doubtful: Cell::new(false) }
+        Self {
+            base,
+            shadows: BTreeMap::new(),
+            next_inode: 1,
+            command: None,
+            doubtful: Cell::new(false),
+            swap: None,
+        }
     }
 
     /// Before a plan: forgets the doubts of the one before.
@@ -281,6 +291,20 @@ impl Host for Overlay<'_> {
         self.base.port_listening(port)
     }
 
+    fn swap_state(&self) -> Result<SwapState, Failure> {
+        match &self.swap {
+            Some(swap) => Ok(swap.state.clone()),
+            None => self.base.swap_state(),
+        }
+    }
+
+    fn storage(&self, path: &str) -> Result<Option<Storage>, Failure> {
+        match self.swap.as_ref().and_then(|swap| swap.storage(path)) {
+            Some(storage) => Ok(Some(storage.clone())),
+            None => self.base.storage(path),
+        }
+    }
+
     fn now(&self) -> Timestamp {
         self.base.now()
     }
@@ -370,6 +394,33 @@ impl Host for Overlay<'_> {
 
     fn take_exposures(&self) -> Vec<Exposed> {
         self.base.take_exposures()
+    }
+
+    fn change_swap(&mut self, step: &SwapStep) -> Result<(), Failure> {
+        let mut model = match self.swap.take() {
+            Some(model) => model,
+            None => {
+                let state = self.base.swap_state()?;
+                let storages = state.areas.iter().map(|area| area.storage.clone()).collect();
+                SwapModel { state, storages }
+            }
+        };
+        if let Some(path) = step.path()
+            && model.storage(path).is_none()
+            && let Some(storage) = self.base.storage(path)?
+        {
+            model.storages.push(storage);
+        }
+        if let SwapStep::Make { path, size: Some(size) } = step {
+            let path: AbsolutePath =
+                path.parse().map_err(|error: vigo_base::PathError| Failure::failed(error.to_string()))?;
+            let size = usize::try_from(*size).unwrap_or(usize::MAX);
+            let entry = made(EntryKind::File, Mode::from_bits(0o600), Ownership::default(), None, size);
+            self.put(&path, Shadow { entry, content: Content::None, tainted: true, fresh: true });
+        }
+        let done = model.carry_out(step).map_err(Failure::failed);
+        self.swap = Some(model);
+        done
     }
 
     fn flush(&mut self) -> Result<(), Failure> {

@@ -83,6 +83,10 @@ pub fn run(input: RunInput<'_>, host: &mut dyn Host) -> Result<RunReport, Engine
         only => Some(needs::selected(input.bundle, &rendered, &order, only)?),
     };
     let values = obtain(input.secrets, &needs::secrets(&rendered, &order, selected.as_deref()));
+    let mut served = input.applied.secrets();
+    served.extend(values.iter().filter(|(_, value)| value.is_ok()).map(|(path, _)| path.clone()));
+    served.sort();
+    served.dedup();
     let dry_run = input.options.dry_run || input.bundle.observe;
     let machine = if dry_run { Machine::Dry(Overlay::new(host)) } else { Machine::Real(host) };
     let report = RunReport { dry_run, warnings: order.warnings.clone(), ..RunReport::default() };
@@ -100,6 +104,7 @@ pub fn run(input: RunInput<'_>, host: &mut dyn Host) -> Result<RunReport, Engine
         values,
         machine,
         wrote: false,
+        served: &served,
         report,
     };
     for index in &order.sequence {
@@ -219,6 +224,8 @@ struct Running<'r, 'a> {
     /// For each configcrate the first resource in it that did not succeed.
     crate_failures: Vec<Option<u32>>,
     wrote: bool,
+    /// The secrets that this machine was ever given.
+    served: &'r [SecretPath],
     report: RunReport,
 }
 

@@ -18,6 +18,8 @@ pub trait OwedStore {
 pub trait AppliedStore {
     /// What is recorded of that resource.
     fn get(&self, id: &str) -> Option<AppliedRecord>;
+    /// The secrets of all records, each once, in the order of their names.
+    fn secrets(&self) -> Vec<SecretPath>;
     /// Records it.
     fn put(&mut self, id: &str, record: AppliedRecord) -> Result<(), Failure>;
 }
@@ -94,6 +96,11 @@ impl OwedStore for MemoryStores {
 impl AppliedStore for MemoryStores {
     fn get(&self, id: &str) -> Option<AppliedRecord> {
         self.applied.get(id).cloned()
+    }
+
+    fn secrets(&self) -> Vec<SecretPath> {
+        let all = self.applied.values().flat_map(|record| &record.secrets);
+        all.map(|(path, _)| path.clone()).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     fn put(&mut self, id: &str, record: AppliedRecord) -> Result<(), Failure> {

@@ -9,6 +9,7 @@ use crate::hands::Hands;
 use crate::ledger::Ledger;
 use crate::looks;
 use crate::map;
+use crate::swap;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::Read;
@@ -20,7 +21,7 @@ use vigo_base::{AbsolutePath, ExposureWay, Mode, Pieces};
 use vigo_hand::target::{self, Durability, Intents};
 use vigo_resource::{
     CommandLine, CommandRequest, Comparison, Context, Entry, Exposed, Failure, Finished, Group, Host, Link,
-    Output, OutputRule, Ownership, Placement, Timestamp, User, Validation,
+    Output, OutputRule, Ownership, Placement, Storage, SwapState, SwapStep, Timestamp, User, Validation,
 };
 use vigo_sys::spawn::Spawner;
 
@@ -220,7 +221,7 @@ impl RealHost {
         }
     }
 
-    fn run_command(&self, request: &CommandRequest) -> Result<Finished, Failure> {
+    pub(crate) fn run_command(&self, request: &CommandRequest) -> Result<Finished, Failure> {
         if request.has_secret() || !request.credentials.is_empty() {
             return self.run_with_secret(request);
         }
@@ -290,7 +291,8 @@ impl Host for RealHost {
     }
 
     fn read_small(&self, path: &AbsolutePath, limit: usize) -> Result<Option<Vec<u8>>, Failure> {
-        if self.is_tainted(path)? {
+        let is_table = vigo_resource::is_public_table(path) && !self.ledger.borrow().holds(path);
+        if !is_table && self.is_tainted(path)? {
             return Err(Failure::failed(format!(
                 "cannot read `{path}`: it holds a secret, or is not for everybody to read"
             )));
@@ -383,6 +385,14 @@ impl Host for RealHost {
 
     fn port_listening(&self, port: u16) -> Result<bool, Failure> {
         looks::port_listening(port)
+    }
+
+    fn swap_state(&self) -> Result<SwapState, Failure> {
+        swap::state()
+    }
+
+    fn storage(&self, path: &str) -> Result<Option<Storage>, Failure> {
+        swap::storage(path)
     }
 
     fn now(&self) -> Timestamp {
@@ -491,6 +501,12 @@ impl Host for RealHost {
 
     fn take_exposures(&self) -> Vec<Exposed> {
         self.exposures.take()
+    }
+
+    fn change_swap(&mut self, step: &SwapStep) -> Result<(), Failure> {
+        let changed = swap::change(self, step);
+        self.folders.forget();
+        changed
     }
 
     fn flush(&mut self) -> Result<(), Failure> {

@@ -15,6 +15,7 @@ mod ledger;
 mod looks;
 mod map;
 mod stacks;
+mod swap;
 
 pub use exposures::SwapProbe;
 pub use folder::{Folder, FolderError};

@@ -28,7 +28,9 @@ pub(crate) fn of(stage: &Stage<'_>, resource: &Stamped<'_>) -> Identity {
     let mut rendered = Some(Vec::new());
     for info in resource.model.kind.identity() {
         let Some(attribute) = resource.model.attribute(info.name) else {
-            rendered = None;
+            if info.required {
+                rendered = None;
+            }
             continue;
         };
         written.push(source(attribute));

@@ -22,6 +22,8 @@ pub struct Context<'a> {
     pub versions: &'a [(SecretPath, SecretVersion)],
     /// Why a secret that it uses cannot be had; `None` when all are there.
     pub missing_secret: Option<&'a Failure>,
+    /// The secrets that this machine was ever given a value of, as far as it remembers: what has to be rotated when they may have been seen.
+    pub served: &'a [SecretPath],
     /// What the other resources of the run manage.
     pub managed: &'a dyn ManagedPaths,
 }

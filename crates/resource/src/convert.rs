@@ -146,6 +146,7 @@ pub(crate) fn word(name: &str, words: &'static [&'static str], value: &Value) ->
     let written = match value {
         Value::Text(pieces) => pieces.as_literal().map(str::to_owned),
         Value::Boolean(written) => Some(written.to_string()),
+        Value::Integer(written) => Some(written.to_string()),
         _ => None,
     };
     written.and_then(|written| words.iter().find(|word| **word == written).copied()).ok_or_else(|| {

@@ -1,6 +1,6 @@
 //! The machine as a resource sees it. Looking takes `&self`, changing takes `&mut self`: a plan cannot change anything by its type.
 
-use crate::{CommandRequest, Context, DiffLine, Failure, Finished};
+use crate::{CommandRequest, Context, DiffLine, Failure, Finished, Storage, SwapState, SwapStep};
 use std::time::Duration;
 use vigo_base::{AbsolutePath, ExposureWay, Mode, Pieces, SecretPath};
 
@@ -55,6 +55,12 @@ pub trait Host {
     /// True if something on this machine listens on that TCP port.
     fn port_listening(&self, port: u16) -> Result<bool, Failure>;
 
+    /// What is in use as swap, and what this process may do to it.
+    fn swap_state(&self) -> Result<SwapState, Failure>;
+
+    /// What the device or file at that path is, whatever links lead to it; `None` when there is none. Also `UUID=...` and the like.
+    fn storage(&self, path: &str) -> Result<Option<Storage>, Failure>;
+
     /// The wall clock.
     fn now(&self) -> Timestamp;
 
@@ -108,6 +114,9 @@ pub trait Host {
     /// as written or put.
     fn take_exposures(&self) -> Vec<Exposed>;
 
+    /// Changes swap by one step. What was switched on in vain is switched off again.
+    fn change_swap(&mut self, step: &SwapStep) -> Result<(), Failure>;
+
     /// Returns when everything written so far would survive a loss of power.
     fn flush(&mut self) -> Result<(), Failure>;
 }
@@ -126,6 +135,12 @@ impl Exposed {
     pub fn of(content: &Pieces, way: ExposureWay) -> impl Iterator<Item = Self> {
         content.slots().map(move |slot| Self { secret: slot.path.clone(), way })
     }
+}
+
+/// True for the tables of the system that some distributions keep from others though they hold names only, none of a policy's values: crypttab(5).
+#[must_use]
+pub fn is_public_table(path: &AbsolutePath) -> bool {
+    path.as_str() == "/etc/crypttab"
 }
 
 /// What stands at a path.

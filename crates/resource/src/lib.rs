@@ -12,6 +12,7 @@ mod host;
 mod outcome;
 mod registry;
 mod schema;
+mod swap;
 
 pub use attributes::{AttributeProblem, Attributes};
 pub use command::{CommandLine, CommandRequest, End, Finished, Output, OutputRule};
@@ -19,8 +20,9 @@ pub use context::{Context, ManagedPaths, NothingManaged, SecretChange};
 pub use convert::{CommandValue, Shell};
 pub use host::{
     Comparison, Entry, EntryKind, Exposed, Group, Host, Link, Ownership, Placement, Timestamp, User,
-    Validation,
+    Validation, is_public_table,
 };
 pub use outcome::{Applied, Change, DiffLine, DiffSign, Failure, FailureKind, Outcome, Plan, Unchanged};
 pub use registry::{AnyResource, AnySteps, Registry, Resource, ResourceType, TypeOf};
 pub use schema::{AttributeInfo, Example, Kind, Provides, SecretRule, TypeInfo};
+pub use swap::{Erase, Storage, StorageContent, SwapArea, SwapModel, SwapState, SwapStep};

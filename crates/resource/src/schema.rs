@@ -192,6 +192,13 @@ impl AttributeInfo {
         self
     }
 
+    /// The same, part of the identity though not required: one of several by which a resource may be told.
+    #[must_use]
+    pub const fn identifying(mut self) -> Self {
+        self.identity = true;
+        self
+    }
+
     /// The same, with what holds when it is not written.
     #[must_use]
     pub const fn default(mut self, text: &'static str) -> Self {

@@ -10,6 +10,9 @@ mod exec;
 mod file;
 mod ownership;
 mod place;
+mod swap;
+mod swap_policy;
+mod swap_tables;
 mod symlink;
 
 vigo_resource::registry! {
@@ -19,5 +22,7 @@ vigo_resource::registry! {
         directory::Directory,
         symlink::Symlink,
         exec::Exec,
+        swap::Swap,
+        swap_policy::SwapPolicy,
     ];
 }

@@ -91,7 +91,10 @@ impl Machine for Real {
                 fs::remove_file(&file).unwrap();
             }
             Given::Command(text, _) if text.starts_with("true") || text.starts_with("false") => {}
-            Given::Guarded(_) | Given::Rotated(_) | Given::Withheld(_) => {}
+            Given::Guarded(_) | Given::Rotated(_) | Given::Withheld(_) | Given::Served(_) => {}
+            Given::Storage(_) | Given::Swap(..) | Given::Machine(..) => {
+                return Err("the swap of a machine belongs to all that runs on it".to_owned());
+            }
             Given::User(name, _) | Given::Group(name, _) => return Err(format!("no user or group `{name}`")),
             Given::Command(text, _) => return Err(format!("no command `{text}`")),
         }
@@ -118,6 +121,10 @@ impl Machine for Real {
         Some(Node { kind, mode: Mode::from_bits(told.mode()), owner: told.uid(), group: told.gid() })
     }
 
+    fn swap(&self) -> Option<&vigo_resource::SwapModel> {
+        None
+    }
+
     fn ran(&self) -> Option<&[String]> {
         None
     }
@@ -142,6 +149,8 @@ fn lacks(kind: &str, case: &Case) -> Option<&'static str> {
         || case.after.iter().any(|fact| matches!(fact, Fact::Node { owner: Some(_), .. }))
         || case.before.iter().any(|given| matches!(given, Given::Node(_, node) if node.owner != 0));
     match kind {
+        // There is one /etc/fstab and one table of swap: those are tried where nobody else is, in `swap.rs` and on a machine of its own.
+        "swap" | "swap_policy" => Some("the swap of a machine belongs to all that runs on it"),
         _ if owners && !is_root() => Some("only root gives files away"),
         // What its commands do is in a table of the machine in memory.
         "exec"

@@ -30,25 +30,6 @@ impl FstabEntry {
     pub fn priority(&self) -> Option<i32> {
         self.options.iter().find_map(|option| option.strip_prefix("pri=")?.parse().ok())
     }
-
-    /// The path that udev keeps for its spec (systemd.device(5), udev's encoding of names); its own path when it is one.
-    #[must_use]
-    pub fn path(&self) -> Option<String> {
-        let tags = [
-            ("UUID=", "by-uuid"),
-            ("LABEL=", "by-label"),
-            ("PARTUUID=", "by-partuuid"),
-            ("PARTLABEL=", "by-partlabel"),
-            ("ID=", "by-id"),
-        ];
-        if self.spec.starts_with('/') {
-            return Some(self.spec.clone());
-        }
-        let (tag, folder) = tags.iter().find(|(tag, _)| self.spec.starts_with(tag))?;
-        let name = self.spec.strip_prefix(tag)?;
-        let name = if tag.ends_with("UUID=") { name.to_ascii_lowercase() } else { encoded(name) };
-        Some(format!("/dev/disk/{folder}/{name}"))
-    }
 }
 
 /// The text of an fstab.
@@ -193,6 +174,25 @@ pub fn escape(text: &str) -> String {
     field
 }
 
+/// The path that udev keeps for `UUID=...`, `LABEL=...` and the like (systemd.device(5)); a path is its own. `None` for anything else.
+#[must_use]
+pub fn spec_path(spec: &str) -> Option<String> {
+    let tags = [
+        ("UUID=", "by-uuid"),
+        ("LABEL=", "by-label"),
+        ("PARTUUID=", "by-partuuid"),
+        ("PARTLABEL=", "by-partlabel"),
+        ("ID=", "by-id"),
+    ];
+    if spec.starts_with('/') {
+        return Some(spec.to_owned());
+    }
+    let (tag, folder) = tags.iter().find(|(tag, _)| spec.starts_with(tag))?;
+    let name = spec.strip_prefix(tag)?;
+    let name = if tag.ends_with("UUID=") { name.to_ascii_lowercase() } else { encoded(name) };
+    Some(format!("/dev/disk/{folder}/{name}"))
+}
+
 /// udev writes what is not plain in the name of a link as `\x` and two hex digits (encode_devnode_name in systemd).
 fn encoded(name: &str) -> String {
     let mut link = String::with_capacity(name.len());
@@ -223,9 +223,9 @@ mod tests {
         let automatic: Vec<bool> = swaps.iter().map(FstabEntry::is_automatic).collect();
         assert_eq!(automatic, [true, false, true, true]);
         assert_eq!(swaps[0].priority(), Some(5));
-        assert_eq!(swaps[0].path().unwrap(), "/dev/disk/by-uuid/ab-c");
-        assert_eq!(swaps[2].path().unwrap(), "/my swap\\x");
-        assert_eq!(swaps[3].path().unwrap(), "/dev/disk/by-label/a\\x20b");
+        assert_eq!(spec_path(&swaps[0].spec).unwrap(), "/dev/disk/by-uuid/ab-c");
+        assert_eq!(spec_path(&swaps[2].spec).unwrap(), "/my swap\\x");
+        assert_eq!(spec_path(&swaps[3].spec).unwrap(), "/dev/disk/by-label/a\\x20b");
     }
 
     #[test]

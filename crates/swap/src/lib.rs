@@ -18,7 +18,7 @@ pub use boot::{BootSource, boot_sources, closing_drop_in, hibernates, is_zram_na
 pub use class::{class_of_device, class_of_file};
 pub use crypttab::{CryptEntry, Crypttab};
 pub use files::Files;
-pub use fstab::{Fstab, FstabEntry, MARK, escape, unescape};
+pub use fstab::{Fstab, FstabEntry, MARK, escape, spec_path, unescape};
 pub use header::{Header, SIGNATURE, header, read_header};
 pub use size::{parse_size, show_size};
 pub use table::{SwapLine, swap_table};

@@ -19,6 +19,7 @@ mod pages;
 pub mod peer;
 pub mod sandbox;
 pub mod spawn;
+pub mod swap;
 pub mod thread;
 pub mod usage;
 pub mod walk;

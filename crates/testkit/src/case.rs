@@ -22,7 +22,7 @@ use crate::fake::{Effect, FakeCommand, FakeHost, Node, NodeKind};
 use vigo_base::{AbsolutePath, Mode, SecretPath, SecretVersion, Value};
 use vigo_resource::{
     AnyResource, Attributes, Context, Failure, Host, NothingManaged, Outcome, Plan, ResourceType,
-    SecretChange, Unchanged,
+    SecretChange, Storage, StorageContent, SwapArea, SwapModel, SwapState, Unchanged,
 };
 
 /// One case.
@@ -76,6 +76,14 @@ pub enum Given {
     Rotated(SecretPath),
     /// A secret whose value cannot be had.
     Withheld(SecretPath),
+    /// A secret that the machine was given before.
+    Served(SecretPath),
+    /// A device or file that could be swap.
+    Storage(Storage),
+    /// One of them that is in use: what is used of it, and its priority.
+    Swap(String, u64, i32),
+    /// A fact about the machine's swap.
+    Machine(String, String),
     /// A path of Vigo's own.
     Guarded(AbsolutePath),
     /// A command and what it does.
@@ -100,6 +108,10 @@ pub enum Fact {
     Missing(AbsolutePath),
     /// That command ran.
     Ran(String),
+    /// Exactly these are in use as swap, each as `/dev/zram0 zram`.
+    Swaps(Vec<String>),
+    /// That device or file begins so.
+    Holds(String, StorageContent),
 }
 
 /// A machine on which cases run.
@@ -112,6 +124,8 @@ pub trait Machine {
     fn view(&self) -> &dyn Host;
     /// What stands at a path.
     fn node(&self, path: &AbsolutePath) -> Option<Node>;
+    /// Its swap, where the machine may be asked: what is in use, and what is there.
+    fn swap(&self) -> Option<&SwapModel>;
     /// The commands that ran, where the machine knows.
     fn ran(&self) -> Option<&[String]>;
 }
@@ -130,7 +144,13 @@ impl Machine for FakeHost {
             Given::Secret(path, value) => self.set_secret(&path, &value),
             Given::Guarded(path) => self.guard(path),
             Given::Command(text, command) => self.add_command(&text, command),
-            Given::Rotated(_) | Given::Withheld(_) => {}
+            Given::Storage(storage) => self.swap().storages.push(storage),
+            Given::Swap(path, used, priority) => {
+                let storage = self.swap().storage(&path).cloned().ok_or("no such storage")?;
+                self.swap().state.areas.push(SwapArea { storage, used, priority });
+            }
+            Given::Machine(word, value) => set(&mut self.swap().state, &word, &value)?,
+            Given::Rotated(_) | Given::Withheld(_) | Given::Served(_) => {}
         }
         Ok(())
     }
@@ -145,6 +165,10 @@ impl Machine for FakeHost {
 
     fn node(&self, path: &AbsolutePath) -> Option<Node> {
         Self::node(self, path).cloned()
+    }
+
+    fn swap(&self) -> Option<&SwapModel> {
+        Some(self.swap_model())
     }
 
     fn ran(&self) -> Option<&[String]> {
@@ -193,12 +217,14 @@ impl Case {
         let mut missing = None;
         let mut versions = Vec::new();
         let mut secret_change = SecretChange::Same;
+        let mut served = Vec::new();
         for given in &self.before {
             match given {
                 Given::Secret(path, _) => versions.push((path.clone(), SecretVersion(3))),
                 Given::Withheld(path) => {
                     missing = Some(Failure::blocked(format!("cannot get secret `{path}`")));
                 }
+                Given::Served(path) => served.push(path.clone()),
                 Given::Rotated(_) => secret_change = SecretChange::Rotated,
                 _ => {}
             }
@@ -211,6 +237,7 @@ impl Case {
             secret_change,
             versions: &versions,
             missing_secret: missing.as_ref(),
+            served: &served,
             managed: &NothingManaged,
         })
     }
@@ -274,6 +301,18 @@ impl Fact {
     fn complaint(&self, machine: &dyn Machine) -> Option<String> {
         match self {
             Self::Missing(path) => machine.node(path).map(|node| format!("`{path}` is there: {node:?}")),
+            Self::Swaps(wanted) => {
+                let areas = &machine.swap()?.state.areas;
+                let there: Vec<String> = areas
+                    .iter()
+                    .map(|area| format!("{} {}", area.storage.path, area.storage.class))
+                    .collect();
+                (there != *wanted).then(|| format!("swap is {there:?}, not {wanted:?}"))
+            }
+            Self::Holds(path, wanted) => {
+                let found = machine.swap()?.storage(path).map(|storage| storage.content);
+                (found != Some(*wanted)).then(|| format!("`{path}` holds {found:?}, not {wanted:?}"))
+            }
             Self::Ran(command) => {
                 let ran = machine.ran()?;
                 (!ran.contains(command)).then(|| format!("`{command}` did not run, but {ran:?}"))
@@ -287,6 +326,23 @@ impl Fact {
             }
         }
     }
+}
+
+/// Facts by their words: `memory 1024 512` (all, available; in MiB), `refused TEXT`, `read_only /etc`, `zram yes`, `crypt TOOL`.
+fn set(state: &mut SwapState, word: &str, value: &str) -> Result<(), String> {
+    match word {
+        "memory" => {
+            let (total, available) = value.split_once(' ').ok_or("memory ALL AVAILABLE")?;
+            let bytes = |text: &str| text.parse::<u64>().map(|mib| mib << 20).map_err(|_| "no number");
+            (state.memory_total, state.memory_available) = (bytes(total)?, bytes(available)?);
+        }
+        "refused" => state.refused = Some(value.to_owned()),
+        "read_only" => state.is_etc_read_only = true,
+        "zram" => state.has_zram = true,
+        "crypt" => state.crypt_tool = Some(value.to_owned()),
+        _ => return Err("no such fact".to_owned()),
+    }
+    Ok(())
 }
 
 fn unchanged(how: Unchanged) -> Ended {

@@ -14,7 +14,7 @@ use tree::Tree;
 use vigo_base::{AbsolutePath, ExposureWay, Filter, Mode, Piece, Pieces, SecretPath};
 use vigo_resource::{
     CommandRequest, Comparison, Context, DiffLine, DiffSign, Entry, EntryKind, Exposed, Failure, Finished,
-    Group, Host, Link, Ownership, Placement, Timestamp, User,
+    Group, Host, Link, Ownership, Placement, Storage, SwapModel, SwapState, SwapStep, Timestamp, User,
 };
 
 /// A call of the host that is to fail.
@@ -45,6 +45,7 @@ pub struct FakeHost {
     probed: RefCell<Vec<String>>,
     flushed: u64,
     exposed: RefCell<Vec<Exposed>>,
+    swap: SwapModel,
 }
 
 impl FakeHost {
@@ -110,6 +111,17 @@ impl FakeHost {
         self.ports.insert(port);
     }
 
+    /// Its swap, to be set up and looked at.
+    pub const fn swap(&mut self) -> &mut SwapModel {
+        &mut self.swap
+    }
+
+    /// The same, to look at only.
+    #[must_use]
+    pub const fn swap_model(&self) -> &SwapModel {
+        &self.swap
+    }
+
     /// Lets the wall clock go on.
     pub fn pass(&mut self, seconds: i64) {
         self.seconds += seconds;
@@ -143,6 +155,12 @@ impl FakeHost {
     #[must_use]
     pub fn snapshot(&self) -> String {
         let mut text = self.tree.snapshot();
+        for area in &self.swap.state.areas {
+            text.push_str(&format!("swap {} {}\n", area.storage.path, area.priority));
+        }
+        for storage in &self.swap.storages {
+            text.push_str(&format!("storage {} {:?}\n", storage.path, storage.content));
+        }
         for command in &self.ran {
             text.push_str(&format!("ran {command}\n"));
         }
@@ -257,7 +275,9 @@ impl Host for FakeHost {
 
     fn read_small(&self, path: &AbsolutePath, limit: usize) -> Result<Option<Vec<u8>>, Failure> {
         self.call(|| match self.tree.file(path) {
-            _ if self.taints(path) => Err(Failure::failed(format!("cannot read `{path}`: it is tainted"))),
+            _ if self.taints(path) && !vigo_resource::is_public_table(path) => {
+                Err(Failure::failed(format!("cannot read `{path}`: it is tainted")))
+            }
             Some(text) if text.len() > limit => {
                 Err(Failure::failed(format!("cannot read `{path}`: it has more than {limit} bytes")))
             }
@@ -346,6 +366,14 @@ impl Host for FakeHost {
         self.call(|| Ok(self.ports.contains(&port)))
     }
 
+    fn swap_state(&self) -> Result<SwapState, Failure> {
+        self.call(|| Ok(self.swap.state.clone()))
+    }
+
+    fn storage(&self, path: &str) -> Result<Option<Storage>, Failure> {
+        self.call(|| Ok(self.swap.storage(path).cloned()))
+    }
+
     fn now(&self) -> Timestamp {
         Timestamp { seconds: self.seconds, nanoseconds: 0 }
     }
@@ -413,6 +441,7 @@ impl Host for FakeHost {
         self.change(|host| {
             host.tree.remove(path, false)?;
             host.tainted.remove(path);
+            host.swap.storages.retain(|storage| storage.path != path.as_str());
             Ok(())
         })
     }
@@ -467,6 +496,16 @@ impl Host for FakeHost {
         exposed.sort();
         exposed.dedup();
         exposed
+    }
+
+    fn change_swap(&mut self, step: &SwapStep) -> Result<(), Failure> {
+        self.change(|host| {
+            if let SwapStep::Make { path, size: Some(_) } = step {
+                let path: AbsolutePath = path.parse().map_err(|_| Failure::failed("no path"))?;
+                host.tree.place(&path, String::new(), Mode::from_bits(0o600), (0, 0), false)?;
+            }
+            host.swap.carry_out(step).map_err(Failure::failed)
+        })
     }
 
     fn flush(&mut self) -> Result<(), Failure> {

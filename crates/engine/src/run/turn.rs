@@ -304,6 +304,7 @@ impl Running<'_, '_> {
             secret_change: secrets.change,
             versions: &secrets.versions,
             missing_secret: secrets.missing.as_ref(),
+            served: self.served,
             managed: self.managed,
         };
         if let Machine::Dry(overlay) = &self.machine {

@@ -89,6 +89,7 @@ pub fn context() -> Context<'static> {
         secret_change: SecretChange::Same,
         versions: &[],
         missing_secret: None,
+        served: &[],
         managed: &Nothing,
     }
 }

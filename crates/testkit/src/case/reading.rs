@@ -2,8 +2,8 @@
 
 use super::{Case, Expected, Fact, Given, writes};
 use crate::fake::{FakeCommand, Node, NodeKind};
-use vigo_base::{AbsolutePath, Filter, Mode, Pieces, SecretPath, Slot, Value};
-use vigo_resource::Outcome;
+use vigo_base::{AbsolutePath, Filter, Mode, Pieces, SecretPath, Slot, SwapClass, Value};
+use vigo_resource::{Outcome, Storage, StorageContent};
 
 const OUTCOMES: [Outcome; 7] = [
     Outcome::Unchanged,
@@ -128,10 +128,61 @@ fn given(item: &str) -> Result<Given, String> {
         }
         "rotated" => Given::Rotated(secret(rest)?),
         "withheld" => Given::Withheld(secret(rest)?),
+        "served" => Given::Served(secret(rest)?),
+        "storage" => Given::Storage(storage(rest)?),
+        "swap" => area(rest)?,
+        "memory" | "refused" | "read_only" | "zram" | "crypt" => Given::Machine(what.into(), rest.into()),
         "guarded" => Given::Guarded(path(rest)?),
         "command" => command(rest)?,
         _ => return Err("no such thing".into()),
     })
+}
+
+/// `PATH USED_MIB PRIORITY`
+fn area(rest: &str) -> Result<Given, String> {
+    let words = words(rest)?;
+    let word = |at: usize| words.get(at).map(Word::text).ok_or("swap PATH USED PRIORITY");
+    let used: u64 = word(1)?.parse().map_err(|_| "no number")?;
+    Ok(Given::Swap(word(0)?.into(), used << 20, word(2)?.parse().map_err(|_| "no number")?))
+}
+
+/// `PATH CLASS MIB [also NAME]... [holds swap|nothing|other] [discards] [file] [mapping NAME]`
+fn storage(rest: &str) -> Result<Storage, String> {
+    let words = words(rest)?;
+    let mut words = words.iter().map(Word::text);
+    let mut next = || words.next().ok_or("a word is missing");
+    let (path, class, mib) = (next()?.to_owned(), class(next()?)?, next()?);
+    let size = mib.parse::<u64>().map_err(|_| "no number")? << 20;
+    let content = StorageContent::Swap;
+    let (aliases, is_file, discards, mapping) = (Vec::new(), false, false, None);
+    let mut storage = Storage { path, aliases, is_file, size, class, content, discards, mapping };
+    while let Some(word) = words.next() {
+        let mut next = || words.next().ok_or("a word is missing");
+        match word {
+            "also" => storage.aliases.push(next()?.into()),
+            "holds" => storage.content = content_of(next()?)?,
+            "mapping" => storage.mapping = Some(next()?.into()),
+            "discards" => storage.discards = true,
+            "file" => storage.is_file = true,
+            _ => return Err("no such word".into()),
+        }
+    }
+    Ok(storage)
+}
+
+fn class(word: &str) -> Result<SwapClass, String> {
+    use SwapClass::{EncryptedEphemeral, EncryptedPersistent, None, Plain, Zram};
+    let all = [None, Zram, EncryptedEphemeral, EncryptedPersistent, Plain];
+    all.into_iter().find(|class| class.as_str() == word).ok_or_else(|| "no such class".into())
+}
+
+fn content_of(word: &str) -> Result<StorageContent, String> {
+    match word {
+        "swap" => Ok(StorageContent::Swap),
+        "nothing" => Ok(StorageContent::Nothing),
+        "other" => Ok(StorageContent::Other),
+        _ => Err("no such content".into()),
+    }
 }
 
 /// `"TEXT" exits N [says "TEXT"] [writes PATH "TEXT"] [hangs]`
@@ -163,6 +214,14 @@ fn fact(item: &str) -> Result<Fact, String> {
         "file" | "folder" | "link" => node(what, rest),
         "missing" => Ok(Fact::Missing(path(rest)?)),
         "ran" => Ok(Fact::Ran(rest.into())),
+        "swaps" => {
+            let all = rest.split(',').map(str::trim).filter(|area| *area != "none");
+            Ok(Fact::Swaps(all.map(str::to_owned).collect()))
+        }
+        "holds" => {
+            let (path, content) = rest.split_once(' ').ok_or("holds PATH CONTENT")?;
+            Ok(Fact::Holds(path.into(), content_of(content)?))
+        }
         _ => Err("no such fact".into()),
     }
 }

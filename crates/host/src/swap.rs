@@ -384,7 +384,7 @@ fn write_header(file: &File, length: u64) -> io::Result<()> {
 /// Zeroes from the end to the beginning: the header goes last, so that what was interrupted is still seen to be swap.
 fn zeroes(file: &File, size: u64, deadline: Instant) -> io::Result<()> {
     let zeroes = vec![0; STEP];
-    let mut left = size;
+    let (mut left, mut steps) = (size, 0_u32);
     while left > 0 {
         if Instant::now() > deadline {
             return Err(io::Error::new(
@@ -396,7 +396,8 @@ fn zeroes(file: &File, size: u64, deadline: Instant) -> io::Result<()> {
         left -= part as u64;
         file.write_all_at(zeroes.get(..part).unwrap_or_default(), left)?;
         // What is written would otherwise fill the memory that swap was to make room in.
-        if left % (64 << 20) == 0 {
+        steps += 1;
+        if steps.is_multiple_of(64) {
             file.sync_data()?;
         }
     }

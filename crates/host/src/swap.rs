@@ -540,6 +540,8 @@ fn tool(host: &RealHost, words: &[&str]) -> Result<Finished, Failure> {
         folder: crate::map::root()?,
         environment: Vec::new(),
         stdin: None,
+        allow_argv: false,
+        credentials: Vec::new(),
         umask: 0o077,
         timeout: TOOL,
         output: OutputRule::Automatic,

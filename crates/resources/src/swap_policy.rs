@@ -174,6 +174,8 @@ fn reload(host: &mut dyn Host, context: &Context<'_>) -> Result<(), Failure> {
         folder: crate::place::root()?,
         environment: Vec::new(),
         stdin: None,
+        allow_argv: false,
+        credentials: Vec::new(),
         umask: 0o022,
         timeout: context.timeout,
         output: OutputRule::Automatic,

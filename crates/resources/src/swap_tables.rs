@@ -156,7 +156,9 @@ impl FileChange {
     /// Each line that goes, comes or is commented out.
     pub(crate) fn describe(&self) -> Vec<String> {
         let (path, before, text) = match self {
-            Self::Write { path, before, .. } if before.is_empty() => return vec![format!("write `{path}`")],
+            Self::Write { path, before, text } if before.is_empty() && text.lines().count() > 1 => {
+                return vec![format!("write `{path}`")];
+            }
             Self::Write { path, before, text } => (path, before, text),
             Self::Link { path, to } => return vec![format!("link `{path}` to `{to}`")],
             Self::Remove { path } => return vec![format!("remove `{path}`")],

@@ -7,6 +7,7 @@
     reason = "a program for developers: it prints, and it starts cargo and the binaries it has built; it holds no secret but the demo's"
 )]
 
+mod bed;
 mod bench;
 mod budget;
 mod catalogue;
@@ -38,7 +39,8 @@ const USAGE: &str = "usage: cargo xtask TASK
                     every decoder of bytes from outside under libFuzzer, 60 seconds each unless said
   tidy              rules of style that no compiler checks
   layers            the table in ARCHITECTURE.md against the workspace
-  nightly           dist, the tests with many more random cases, fuzzing, benchmarks
+  bed               swap closed on a virtual machine of its own
+  nightly           dist, the tests with many more random cases, fuzzing, the virtual machine, benchmarks
   dist              the binaries as they are shipped";
 
 fn main() -> ExitCode {
@@ -65,6 +67,7 @@ fn run(words: &[&str]) -> Result<(), Failure> {
         ["ci"] => ci::run(),
         ["demo"] => demo::run(false),
         ["demo", "--once"] => demo::run(true),
+        ["bed"] => bed::run(),
         ["bench"] => bench::run(),
         ["fuzz"] => fuzz::run(fuzz::NIGHTLY_S, &[]),
         ["fuzz", seconds, names @ ..] => fuzz::run(seconds.parse().map_err(|_| Failure::Usage)?, names),

@@ -1,7 +1,7 @@
-//! `nightly`: what takes too long for every change: the shipped binaries, the property tests with many more cases, fuzzing, the benchmarks.
+//! `nightly`: what takes too long for every change: the shipped binaries, the property tests with many more cases, fuzzing, a virtual machine, the benchmarks.
 
 use crate::process::{self, Failure, cargo, stage};
-use crate::{bench, dist, fuzz};
+use crate::{bed, bench, dist, fuzz};
 
 /// Cases of each property test; by default there are 256.
 const CASES: &str = "20000";
@@ -11,5 +11,6 @@ pub fn run() -> Result<(), Failure> {
     stage("tests with many more random cases");
     process::run(cargo().args(["test", "--workspace", "--locked", "--quiet"]).env("PROPTEST_CASES", CASES))?;
     fuzz::run(fuzz::NIGHTLY_S, &[])?;
+    bed::run()?;
     bench::run()
 }

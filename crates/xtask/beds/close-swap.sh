@@ -1,0 +1,59 @@
+#!/bin/bash
+# One boot of the swap test, as root on a machine of its own. The root disk keeps its changes, so the stage is remembered there.
+# Between the stages the machine is started anew. What is not as it should be is said as `WRONG: ...`, and the status is 1.
+D=/dev/disk/by-id/virtio-SWAP
+UUID=11111111-2222-3333-4444-555555555555
+bad=0
+stage=$(cat /var/lib/swap-stage 2>/dev/null || echo 0)
+install -m755 vigo /usr/local/bin/vigo
+for policy in off zram; do
+  printf 'configcrate: swap\nresources:\n  - type: swap_policy\n    swap_policy: %s\n' $policy >$policy.vgo
+done
+sed 's/off/encrypted\n    erase: overwrite/' off.vgo >encrypted.vgo
+
+is() { [ "$2" = "$3" ] || { echo "WRONG: $1: \`$2\`, not \`$3\`"; bad=1; }; }
+class() { vigo traits | sed -n 's/^ *"class": "\([a-z-]*\)".*/\1/p' | head -1; }
+old_pages() { blockdev --flushbufs $D; dd if=$D bs=1M skip=100 count=1 status=none | grep -c OLD-PAGE-OLD-PAGE; }
+show() { cat /proc/swaps; grep -v ext4 /etc/fstab; cat /etc/crypttab 2>/dev/null; dmsetup table; }
+# twice POLICY CLASS: applied, applied again without a change, and the machine is what its trait says.
+twice() {
+  vigo apply $1.vgo -v; is "$1" $? 0
+  vigo apply $1.vgo --detailed-exit-code; is "the second run of $1" $? 0
+  is "the class after $1" "$(class)" $2
+  show
+}
+
+echo "== stage $stage"
+case $stage in
+0)
+  mkswap -q -U $UUID $D
+  yes OLD-PAGE-OLD-PAGE | head -c 1000000 | dd of=$D bs=1M seek=100 conv=notrunc,fsync status=none
+  is "the control: old pages are found" "$([ "$(old_pages)" -gt 0 ] && echo yes)" yes
+  echo "UUID=$UUID none swap sw,pri=5 0 0" >>/etc/fstab
+  udevadm trigger --settle; systemctl daemon-reload; swapon -a
+  is "the class before" "$(class)" plain
+  cp /etc/fstab fstab.before; cp /proc/swaps swaps.before
+  vigo apply --dry-run encrypted.vgo; is "a dry run" $? 3
+  is "fstab after a dry run" "$(cat /etc/fstab)" "$(cat fstab.before)"
+  is "swap after a dry run" "$(cat /proc/swaps)" "$(cat swaps.before)"
+  twice encrypted encrypted-ephemeral
+  is "the kind of the mapping" "$(dmsetup table vigo-swap0 | cut -d' ' -f3)" crypt
+  is "old pages after overwriting" "$(old_pages)" 0 ;;
+1)
+  is "the class after a start" "$(class)" encrypted-ephemeral
+  twice encrypted encrypted-ephemeral
+  twice zram zram ;;
+2)
+  is "the class after a start" "$(class)" zram
+  is "the unit" "$(systemctl is-active vigo-zram.service)" active
+  twice zram zram
+  twice off none ;;
+3)
+  is "the class after a start" "$(class)" none
+  is "the line of before" "$(grep -c "^#vigo:swap# UUID=$UUID none swap sw,pri=5 0 0\$" /etc/fstab)" 1
+  twice off none ;;
+esac
+is "failed units" "$(systemctl --failed --no-legend | wc -l)" 0
+echo $((stage + 1)) >/var/lib/swap-stage
+sync
+exit $bad

@@ -12,7 +12,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 const PATTERN: &str = "/proc/sys/kernel/core_pattern";
 /// Ends with its input, that is with the test or before; what kills the test's group or terminal does not kill it.
-const KEEPER: &str = "trap '' HUP INT QUIT TERM; read -r end; printf %s \"$2\" > \"$1\"; rm -f \"$3\"";
+const KEEPER: &str =
+    "trap '' HUP INT QUIT TERM; read -r end; printf %s \"$2\" > \"$1\"; rm -rf \"$3\" \"$4\"";
 
 /// How cores are to be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,7 @@ impl CorePattern {
         let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper", PATTERN, &old])
             .arg(&note)
+            .arg(folder.path())
             .stdin(Stdio::piped())
             .stdout(OwnedFd::from(lock.0))
             .process_group(0)

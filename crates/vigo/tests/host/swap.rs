@@ -75,6 +75,12 @@ fn put_back_stale() {
             println!("{device} was left by a test that was killed: taken back");
             let _not_in_use = run(&["swapoff", &device]);
             let _gone = run(&["losetup", "--detach", &device]);
+            // The kernel marks the name of a file that is gone; its folder went with it then.
+            if let Some(folder) =
+                Path::new(backing.trim()).parent().filter(|_| backing.trim().ends_with(NAME))
+            {
+                let _gone_already = fs::remove_dir_all(folder);
+            }
         }
     }
 }

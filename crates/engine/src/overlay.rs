@@ -299,10 +299,12 @@ impl Host for Overlay<'_> {
     }
 
     fn storage(&self, path: &str) -> Result<Option<Storage>, Failure> {
-        match self.swap.as_ref().and_then(|swap| swap.storage(path)) {
-            Some(storage) => Ok(Some(storage.clone())),
-            None => self.base.storage(path),
+        let Some(swap) = &self.swap else { return self.base.storage(path) };
+        if let Some(storage) = swap.storage(path) {
+            return Ok(Some(storage.clone()));
         }
+        let is_gone = |storage: &Storage| swap.gone.iter().any(|name| storage.is_called(name));
+        Ok(self.base.storage(path)?.filter(|storage| !is_gone(storage)))
     }
 
     fn now(&self) -> Timestamp {
@@ -402,7 +404,7 @@ impl Host for Overlay<'_> {
             None => {
                 let state = self.base.swap_state()?;
                 let storages = state.areas.iter().map(|area| area.storage.clone()).collect();
-                SwapModel { state, storages }
+                SwapModel { state, storages, gone: Vec::new() }
             }
         };
         if let Some(path) = step.path()

@@ -203,6 +203,8 @@ pub struct SwapModel {
     pub state: SwapState,
     /// Devices and files that are there.
     pub storages: Vec<Storage>,
+    /// Names of devices that were taken away.
+    pub gone: Vec<String>,
 }
 
 impl SwapModel {
@@ -260,6 +262,7 @@ impl SwapModel {
                 let place = self.there(path)?.path.clone();
                 self.state.areas.retain(|area| area.storage.path != place);
                 self.storages.retain(|storage| storage.path != place);
+                self.gone.push(place);
             }
             SwapStep::Map { name, path, .. } => {
                 let below = self.change(path)?;
@@ -273,6 +276,7 @@ impl SwapModel {
             }
             SwapStep::Unmap { name } => {
                 self.storages.retain(|storage| storage.mapping.as_ref() != Some(name));
+                self.gone.push(format!("/dev/mapper/{name}"));
             }
         }
         Ok(())

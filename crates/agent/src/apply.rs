@@ -7,7 +7,7 @@ use crate::error::AgentError;
 use crate::link::seconds_now;
 use crate::machine::Machine;
 use crate::posture::{Facts, Posture};
-use crate::secrets::{LocalSecrets, LocalSource};
+use crate::secrets::{LocalSecrets, LocalSource, open_vault};
 use crate::{enrolment, last_run, output, reports, traits};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,7 +18,6 @@ use vigo_hand::Hand;
 use vigo_host::{Hands, StacksError, read_folder, read_single};
 use vigo_policy::{Compiled, Severity, Surroundings, Tree, argument_value, check, compile, select};
 use vigo_resource::Failure;
-use vigo_vault::Vault;
 use vigo_wire::node::Node;
 
 /// Applies a file or a folder of stacks and prints the result.
@@ -42,13 +41,15 @@ pub fn apply(machine: &Machine, arguments: &ApplyArguments) -> Result<Exit, Agen
     posture.log();
     let traits = traits::collect(&posture);
 
-    let known = known_secrets(&hands, &source)?;
+    let passphrase_file = arguments.passphrase_file.clone();
+    let known = known_secrets(&hands, &source, passphrase_file.as_deref())?;
     let (compiled, environment) =
         compiled(machine, arguments, &tree, alone.as_deref(), known.as_ref(), &name, &traits.all)?;
     if compiled.unmatched {
         tracing::warn!("no match block fits `{name}`: nothing is to be done");
     }
-    let mut secrets = LocalSecrets { hands: Rc::clone(&hands), source, obtained: BTreeMap::new() };
+    let mut secrets =
+        LocalSecrets { hands: Rc::clone(&hands), source, passphrase_file, obtained: BTreeMap::new() };
     let wanted = Wanted {
         bundle: &compiled.bundle,
         parameters: &[],
@@ -123,12 +124,17 @@ fn compiled(
 }
 
 /// Every secret of a vault folder, so that a missing one is a mistake with a place and not a blocked resource.
-fn known_secrets(hands: &Hands, source: &LocalSource) -> Result<Option<BTreeSet<SecretPath>>, AgentError> {
+fn known_secrets(
+    hands: &Hands,
+    source: &LocalSource,
+    passphrase_file: Option<&Path>,
+) -> Result<Option<BTreeSet<SecretPath>>, AgentError> {
     let LocalSource::Vault(folder) = source else { return Ok(None) };
     let cannot = |failure: Failure| AgentError::Run(format!("{}; {}", failure.reason, failure.help));
     let mut hand = hands.get().map_err(cannot)?;
     let hand: &mut Hand = &mut hand;
-    let vault = Vault::open(folder, hand).map_err(|error| AgentError::Operator(vigo_base::chain(&error)))?;
+    let vault = open_vault(folder, passphrase_file, hand)
+        .map_err(|error| AgentError::Operator(vigo_base::chain(&error)))?;
     Ok(Some(vault.list("").into_iter().map(|secret| secret.path).collect()))
 }
 

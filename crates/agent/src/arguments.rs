@@ -128,6 +128,9 @@ pub struct ApplyArguments {
     /// Where secrets come from: a vault folder, `env` (VIGO_SECRET_..), or `systemd` ($CREDENTIALS_DIRECTORY)
     #[arg(long, value_name = "VAULT-DIR|env|systemd")]
     pub secrets: Option<String>,
+    /// With a vault folder under a passphrase: the file to read it from, such as `/dev/fd/3`
+    #[arg(long, requires = "secrets", value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
     /// How
     #[command(flatten)]
     pub converge: ConvergeArguments,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use vigo_base::{Blame, Sealed, SecretPath, SecretVersion, limits};
 use vigo_engine::Secrets;
-use vigo_hand::{Binding, SealedItem};
+use vigo_hand::{Binding, Hand, SealedItem};
 use vigo_host::Hands;
 use vigo_resource::Failure;
 use vigo_vault::{Vault, VaultError};
@@ -235,6 +235,8 @@ pub struct LocalSecrets {
     pub hands: Rc<Hands>,
     /// Where from.
     pub source: LocalSource,
+    /// Where the passphrase of a vault comes from.
+    pub passphrase_file: Option<PathBuf>,
     /// Versions that were obtained.
     pub obtained: BTreeMap<SecretPath, SecretVersion>,
 }
@@ -274,7 +276,8 @@ impl Secrets for LocalSecrets {
 impl LocalSecrets {
     fn take_from_vault(&self, folder: &Path, paths: &[SecretPath]) -> Answers {
         let taken = self.hands.get().and_then(|mut hand| {
-            let vault = Vault::open(folder, &mut hand).map_err(|error| vault_failure(&error))?;
+            let vault = open_vault(folder, self.passphrase_file.as_deref(), &mut hand)
+                .map_err(|error| vault_failure(&error))?;
             Ok(paths
                 .iter()
                 .map(|path| {
@@ -307,6 +310,25 @@ impl LocalSecrets {
         self.hands.with(|hand| hand.take_from_file(path, &file))?;
         Ok(SecretVersion(1))
     }
+}
+
+/// Opens a vault with the passphrase of that file, if it is under one. The file is opened here and read by the hand.
+///
+/// # Errors
+/// As [`Vault::open`].
+pub fn open_vault(
+    folder: &Path,
+    passphrase_file: Option<&Path>,
+    hand: &mut Hand,
+) -> Result<Vault, VaultError> {
+    let ask = || match passphrase_file {
+        Some(file) => Ok(std::fs::File::open(file)?.into()),
+        None => Err(std::io::Error::new(
+            std::io::ErrorKind::Unsupported,
+            "name the file that holds it with `--passphrase-file`, such as `/dev/fd/3`",
+        )),
+    };
+    Vault::open(folder, hand, &ask)
 }
 
 fn vault_failure(error: &VaultError) -> Failure {

@@ -1,6 +1,6 @@
 //! The command line. No option takes a secret's value: values come by standard input, from a terminal, or out of the server's hand.
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
 use vigo_base::{SecretPath, SecretScope, limits};
@@ -105,9 +105,21 @@ pub struct Secrets {
     /// Work on a vault in this folder, without a server
     #[arg(long, global = true, value_name = "DIR")]
     pub vault: Option<PathBuf>,
+    /// With `--vault`: read the vault's passphrase from this file, such as `/dev/fd/3`; without it, it is asked for at the terminal
+    #[arg(long, global = true, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Secret,
+}
+
+/// How the master key of a vault is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Keeping {
+    /// In a file that only its owner may read.
+    File,
+    /// In a file under a passphrase.
+    Passphrase,
 }
 
 /// What to do with secrets.
@@ -167,6 +179,23 @@ pub enum Secret {
         /// Also when what is published refers to it
         #[arg(long)]
         force: bool,
+    },
+    /// With `--vault`: put everything under a new master key (a server: `vigosrv rekey`)
+    Rekey {
+        /// How the new key is kept; as the old one if not said
+        #[arg(long, value_name = "KIND")]
+        to: Option<Keeping>,
+        /// Read the passphrase of the new key from this file
+        #[arg(long, value_name = "FILE")]
+        new_passphrase_file: Option<PathBuf>,
+    },
+    /// With `--vault`: take an older copy that was put back for the one that counts
+    AcceptRollback,
+    /// With `--vault`: show what was done to the vault as a whole
+    Log {
+        /// How much.
+        #[command(flatten)]
+        part: Part,
     },
     /// Show which envoys get a secret, where, and why or why not
     Who {

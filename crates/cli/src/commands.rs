@@ -7,6 +7,7 @@ mod config;
 mod envoys;
 mod first;
 mod offline;
+mod passphrase;
 mod policy;
 mod runs;
 mod secrets;
@@ -28,7 +29,11 @@ pub fn run(arguments: &Arguments, warnings: &[String]) -> Result<Exit, CliError>
     match &arguments.command {
         Command::Status => status::run(global),
         Command::Secrets(secrets) => match &secrets.vault {
-            Some(vault) => vault::run(global, vault, &secrets.command, warnings),
+            Some(vault) => vault::run(global, vault, secrets, warnings),
+            None if secrets.passphrase_file.is_some() => Err(CliError::usage(
+                "cannot use `--passphrase-file` without `--vault DIR`",
+                "the passphrase of a server's master key is given to vigosrv",
+            )),
             None => secrets::run(&mut Session::open(global)?, &secrets.command, warnings),
         },
         Command::Config { command } => config::run(global, command, warnings),

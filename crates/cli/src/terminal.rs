@@ -3,6 +3,7 @@
 use crate::error::CliError;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::mpsc;
 use std::time::Duration;
 use tokio::runtime::Builder;
@@ -31,6 +32,7 @@ pub fn confirm(question: &str) -> Result<bool, CliError> {
 /// A terminal that does not show what is typed, for as long as this is held. Made before the prompt, so that nothing is shown or lost that is
 /// typed quickly; a break (Ctrl-C) puts the terminal back as it was before the program ends.
 pub struct Silence {
+    terminal: Option<OwnedFd>,
     before: Option<Termios>,
     /// Ends the thread that waits for a break, by closing.
     release: Option<oneshot::Sender<()>>,
@@ -40,16 +42,25 @@ impl Silence {
     /// Silences the terminal that standard input is, if it is one.
     #[must_use]
     pub fn standard_input() -> Self {
-        let stdin = std::io::stdin();
-        let Ok(before) = tcgetattr(&stdin) else { return Self { before: None, release: None } };
+        Self::of(std::io::stdin().as_fd())
+    }
+
+    /// Silences this terminal, if it is one.
+    #[must_use]
+    pub fn of(terminal: BorrowedFd<'_>) -> Self {
+        let none = Self { terminal: None, before: None, release: None };
+        let Ok(before) = tcgetattr(terminal) else { return none };
+        let (Ok(own), Ok(watched)) = (terminal.try_clone_to_owned(), terminal.try_clone_to_owned()) else {
+            return none;
+        };
         // Without that thread a break leaves the terminal silent; `stty sane` mends it. No reason not to go on.
-        let release = watch_for_break(before.clone());
+        let release = watch_for_break(watched, before.clone());
         let mut silent = before.clone();
         silent.local_modes.remove(LocalModes::ECHO);
         silent.local_modes.insert(LocalModes::ECHONL);
         // What was typed before the question is no answer to it.
-        let silenced = tcsetattr(&stdin, OptionalActions::Flush, &silent).is_ok();
-        Self { before: silenced.then_some(before), release }
+        let silenced = tcsetattr(&own, OptionalActions::Flush, &silent).is_ok();
+        Self { terminal: Some(own), before: silenced.then_some(before), release }
     }
 
     /// True if somebody types.
@@ -71,14 +82,14 @@ impl Silence {
 
 impl Drop for Silence {
     fn drop(&mut self) {
-        if let Some(before) = &self.before {
-            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+        if let (Some(terminal), Some(before)) = (&self.terminal, &self.before) {
+            let _ = tcsetattr(terminal, OptionalActions::Now, before);
         }
     }
 }
 
 /// Starts the thread that waits for a break; it is ready when this returns.
-fn watch_for_break(before: Termios) -> Option<oneshot::Sender<()>> {
+fn watch_for_break(terminal: OwnedFd, before: Termios) -> Option<oneshot::Sender<()>> {
     let (release, released) = oneshot::channel();
     let (ready, is_ready) = mpsc::channel();
     let wait = move || {
@@ -92,7 +103,7 @@ fn watch_for_break(before: Termios) -> Option<oneshot::Sender<()>> {
             }
         });
         if broken {
-            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &before);
+            let _ = tcsetattr(&terminal, OptionalActions::Now, &before);
             let _ = writeln!(std::io::stderr());
             // 128 + SIGINT, as a shell counts.
             std::process::exit(130);

@@ -290,3 +290,176 @@ fn a_missing_secret_is_found_by_the_offline_check() {
         assert_eq!(err.contains("web/missing"), code == 5, "{err}");
     }
 }
+
+const PHRASE: &str = "seven words that nobody else would take";
+
+impl Place {
+    /// A file with a passphrase in it.
+    fn phrase(&self, name: &str, text: &str) -> String {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn key_text(&self) -> String {
+        fs::read_to_string(self.vault().join("keys/master.key")).unwrap()
+    }
+
+    /// Names of everything in the vault that belongs to a rekey which is not over.
+    fn unfinished(&self) -> Vec<PathBuf> {
+        let next = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "next");
+        self.files().into_iter().map(|(path, _)| path).filter(next).collect()
+    }
+}
+
+#[test]
+fn a_rekey_changes_the_key_and_every_record_and_no_value() {
+    let place = Place::new();
+    for (path, value) in [("a", "first"), ("a", VALUE), ("web/b", "another"), ("gone", "x")] {
+        place.set(path, value);
+    }
+    assert_eq!(place.secrets(&["rm", "gone"], "").code, 0);
+    let (key, before) = (place.key_text(), place.files());
+    let ran = place.secrets(&["rekey"], "");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_ne!(place.key_text(), key);
+    for (path, bytes) in place.files() {
+        let same = before.iter().any(|(_, before)| *before == bytes);
+        assert!(!same || path.ends_with("lock"), "{path:?} is as it was");
+    }
+    assert_eq!(place.files().len(), before.len());
+    assert_eq!(place.get("a").out, VALUE);
+    assert_eq!(place.get("web/b").out, "another");
+    place.set("a", "third");
+    let log = place.secrets(&["log"], "").out;
+    assert!(log.contains("rekeyed"), "{log}");
+}
+
+#[test]
+fn a_vault_under_a_passphrase_opens_with_it_and_with_no_other() {
+    let place = Place::new();
+    place.set("a", VALUE);
+    let (right, wrong) = (place.phrase("right", PHRASE), place.phrase("wrong", "another passphrase"));
+    let ran = place.secrets(&["rekey", "--to", "passphrase", "--new-passphrase-file", &right], "");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(place.key_text().starts_with("vigo-master-key-passphrase 1 "), "parameters stand with the vault");
+    let ran = place.secrets(&["get", "a", "--stdout", "--passphrase-file", &right], "");
+    assert_eq!(ran.out, VALUE, "{}", ran.err);
+    let ran = place.secrets(&["get", "a", "--stdout", "--passphrase-file", &wrong], "");
+    assert!(ran.code != 0 && ran.out.is_empty());
+    assert!(ran.err.contains("passphrase is not the one"), "{}", ran.err);
+    assert!(!ran.err.contains("another passphrase"), "{}", ran.err);
+    for (_, bytes) in place.files() {
+        assert!(!bytes.windows(PHRASE.len()).any(|part| part == PHRASE.as_bytes()));
+    }
+    // As the old key was kept, so is the new one, under a passphrase of its own; and back into a file.
+    let new = place.phrase("new", "quite another passphrase\n");
+    let words = ["rekey", "--passphrase-file", &right, "--new-passphrase-file", &new];
+    assert_eq!(place.secrets(&words, "").code, 0);
+    assert_eq!(place.secrets(&["get", "a", "--stdout", "--passphrase-file", &right], "").code, 2);
+    assert_eq!(place.secrets(&["rekey", "--to", "file", "--passphrase-file", &new], "").code, 0);
+    assert_eq!(place.get("a").out, VALUE);
+}
+
+#[test]
+fn a_short_passphrase_is_refused_and_the_vault_is_as_it_was() {
+    let place = Place::new();
+    place.set("a", VALUE);
+    let key = place.key_text();
+    let short = place.phrase("short", "short\n");
+    let ran = place.secrets(&["rekey", "--to", "passphrase", "--new-passphrase-file", &short], "");
+    assert_ne!(ran.code, 0);
+    assert!(ran.err.contains("fewer than 12 bytes"), "{}", ran.err);
+    assert_eq!((place.key_text(), place.get("a").out.as_str()), (key, VALUE));
+    assert!(place.unfinished().is_empty());
+}
+
+#[test]
+fn an_older_copy_is_accepted_on_purpose_only_and_that_is_noted() {
+    let place = Place::new();
+    place.set("a", "first");
+    let ran = place.secrets(&["accept-rollback"], "");
+    assert_ne!(ran.code, 0, "there is nothing to accept");
+    let manifest = place.vault().join("manifest");
+    let record = place.vault().join("secrets/a/@1.sealed");
+    let old = [&manifest, &record].map(|path| fs::read(path).unwrap());
+    place.set("a", "second");
+    place.set("a", "third");
+    fs::write(&manifest, &old[0]).unwrap();
+    fs::write(&record, &old[1]).unwrap();
+    let ran = place.get("a");
+    assert!(ran.code != 0 && ran.err.contains("accept-rollback"), "{}", ran.err);
+    let ran = place.secrets(&["accept-rollback"], "");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(place.get("a").out, "first");
+    let ran = place.secrets(&["set", "a"], "fourth");
+    assert_eq!(ran.out, "set a v4\n", "v2 and v3 were given before: {}", ran.err);
+    let log = place.secrets(&["log"], "").out;
+    assert!(log.contains("older copy accepted: change 1, 3 was seen"), "{log}");
+}
+
+#[test]
+fn an_older_copy_from_before_a_rekey_does_not_open() {
+    let place = Place::new();
+    place.set("a", VALUE);
+    let manifest = place.vault().join("manifest");
+    let old = fs::read(&manifest).unwrap();
+    assert_eq!(place.secrets(&["rekey"], "").code, 0);
+    fs::write(&manifest, old).unwrap();
+    let ran = place.get("a");
+    assert!(ran.code != 0 && ran.err.contains("another master key"), "{}", ran.err);
+}
+
+/// Runs a command of which the n-th call of a kind, in every thread, is a kill. Gives whether there was such a call.
+fn killed_at(place: &Place, words: &[&str], call: &str, number: usize) -> bool {
+    let trace = place.folder.path().join("trace");
+    let vault = place.vault();
+    let ended = Command::new("strace")
+        .args(["-f", "-q", "-e", "signal=none", "-e", &format!("trace={call}"), "-o"])
+        .arg(&trace)
+        .arg(format!("--inject={call}:signal=KILL:when={number}"))
+        .arg(env!("CARGO_BIN_EXE_vigocli"))
+        .args(["secrets", "--vault", vault.to_str().unwrap()])
+        .args(words)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    // A call that never came back.
+    let text = fs::read_to_string(&trace).unwrap();
+    let hit = text.contains("= ?") || text.contains("<unfinished");
+    assert!(hit || ended.status.success(), "{call} {number}: {}", String::from_utf8_lossy(&ended.stderr));
+    hit
+}
+
+#[test]
+fn a_rekey_that_is_killed_at_any_step_leaves_a_vault_that_opens() {
+    let has_strace = Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok();
+    if !has_strace || !rustix::process::geteuid().is_root() {
+        println!("nothing was killed: that takes strace(1), and root");
+        return;
+    }
+    let mut kills = 0;
+    for call in ["fsync", "rename", "unlink", "linkat", "mkdir", "write", "sendmsg"] {
+        for number in 1.. {
+            let place = Place::new();
+            place.set("a", "first");
+            place.set("a", VALUE);
+            place.set("web/b", "another");
+            if !killed_at(&place, &["rekey"], call, number) {
+                break;
+            }
+            kills += 1;
+            let step = format!("{call} {number}");
+            for (path, value) in [("a", VALUE), ("web/b", "another")] {
+                let ran = place.get(path);
+                assert_eq!((ran.code, ran.out.as_str()), (0, value), "{step}: {}", ran.err);
+            }
+            place.set("web/b", "set after the kill");
+            assert_eq!(place.unfinished(), Vec::<PathBuf>::new(), "{step}");
+            assert_eq!(place.get("a").out, VALUE, "{step}");
+            assert_eq!(place.secrets(&["rekey"], "").code, 0, "{step}");
+            assert_eq!(place.get("web/b").out, "set after the kill", "{step}");
+        }
+    }
+    assert!(kills > 15, "only {kills} steps were found");
+}

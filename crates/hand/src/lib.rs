@@ -36,7 +36,13 @@
 //! | `Show` | operator | opens a sealed value and writes it to a descriptor |
 //! | `ShowRecord` | operator | opens a record and writes the value to a descriptor |
 //! | `CreateMasterKey` | operator, server | a new master key in a new file |
-//! | `UnlockVault` | node, operator, server | reads the master key from its file |
+//! | `UnlockVault` | node, operator, server | reads the master key from its file, with its passphrase where it is under one |
+//! | `LookAtKey` | node, operator, server | which key a file holds, and whether it is under a passphrase |
+//! | `PrepareMasterKey` | operator, server | makes or reads the master key that is to take the place of the one in use |
+//! | `StoreMasterKey` | operator, server | writes a master key into a new file, plain or under a passphrase |
+//! | `Rekey` | operator, server | puts records, wrapped keys and MACs under the next master key |
+//! | `ShowNewMasterKey` | operator | writes a new master key that nothing is under yet to a descriptor |
+//! | `AdoptMasterKey` | operator, server | the next master key is the one in use |
 //! | `Generate` | operator, server | a random value that nobody sees, as a record |
 //! | `Mac` | node, operator, server | a MAC of a fixed kind under the master key |
 //! | `NewKey` | server | makes a key of the server: anchor, bundle, entry |
@@ -70,10 +76,11 @@ pub mod trial;
 mod types;
 
 pub use child::{Environment, PATH, VariableProblem};
-pub use client::Hand;
+pub use client::{Hand, NewPassphrase};
 pub use error::HandError;
 pub use process::enter;
 pub use types::{
-    Account, Binding, Command, Comparison, Credentials, DiffLine, End, FailureCode, Finished, HandStatus,
-    KeyPurpose, MacLabel, Output, Placed, ReadNote, Role, SealedItem, StartOptions, VaultRecord, WrapLabel,
+    Account, Authenticated, Binding, Command, Comparison, Credentials, DiffLine, End, FailureCode, Finished,
+    HandStatus, KeyForm, KeyInfo, KeyPurpose, MacLabel, Output, Placed, ReadNote, Rekeyed, Role, SealedItem,
+    StartOptions, VaultRecord, WrapLabel,
 };

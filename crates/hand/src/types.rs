@@ -98,6 +98,46 @@ pub struct VaultRecord {
     pub record: Vec<u8>,
 }
 
+/// What the file of a master key says openly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyInfo {
+    /// Which key it is.
+    pub id: [u8; 16],
+    /// How it is kept.
+    pub form: KeyForm,
+}
+
+/// How a key file keeps its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyForm {
+    /// Whoever reads the file has it.
+    Plain,
+    /// Under a passphrase.
+    Passphrase,
+}
+
+/// Bytes with the MAC that they have under the master key in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authenticated {
+    /// The kind of the MAC.
+    pub label: MacLabel,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Their MAC.
+    pub mac: Vec<u8>,
+}
+
+/// What was put under the next master key, in the order in which it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rekeyed {
+    /// Records.
+    pub records: Vec<Vec<u8>>,
+    /// Wrapped keys.
+    pub wraps: Vec<Vec<u8>>,
+    /// MACs.
+    pub macs: Vec<[u8; 32]>,
+}
+
 /// What was noticed when a value was read. Not its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadNote {

@@ -157,6 +157,10 @@ impl MasterKey {
         &self.id
     }
 
+    pub(crate) fn key(&self) -> &[u8] {
+        self.key.expose()
+    }
+
     /// HMAC-SHA256 of `bytes` under a key of that label.
     #[must_use]
     pub fn mac(&self, label: MacLabel, bytes: &[u8]) -> [u8; 32] {
@@ -189,7 +193,7 @@ impl MasterKey {
         key
     }
 
-    fn from_key(key: SecretBuf) -> Self {
+    pub(crate) fn from_key(key: SecretBuf) -> Self {
         let mut read = Self { key, id: [0; 16] };
         let id = read.derive("id", "");
         for (to, from) in read.id.iter_mut().zip(id.iter()) {
@@ -255,7 +259,7 @@ pub(crate) const fn hex_pair(byte: u8) -> [u8; 2] {
     [digit(byte >> 4), digit(byte & 15)]
 }
 
-fn from_hex(text: &[u8]) -> Option<SecretBuf> {
+pub(crate) fn from_hex(text: &[u8]) -> Option<SecretBuf> {
     let pairs = text.chunks_exact(2);
     if !pairs.remainder().is_empty() {
         return None;

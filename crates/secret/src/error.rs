@@ -27,6 +27,11 @@ pub enum SecretError {
     /// A text that is no master key.
     #[error("cannot read the master key: {0}")]
     MasterKey(&'static str),
+    /// A passphrase cannot be tried in so little memory.
+    #[error(
+        "cannot try the passphrase: that takes {0} KiB of protected memory in one piece; raise RLIMIT_MEMLOCK (`ulimit -l`, LimitMEMLOCK=)"
+    )]
+    NoMemory(u32),
     /// A filter that cannot take this value.
     #[error("cannot apply the filter `{filter}`: {why}")]
     Filter {
@@ -52,9 +57,12 @@ impl SecretError {
     pub const fn blame(&self) -> Blame {
         match self {
             Self::Seal | Self::PublicKey => Blame::Peer,
-            Self::Record | Self::RecordFormat(_) | Self::Wrapped | Self::Random | Self::NoMask => {
-                Blame::Machine
-            }
+            Self::Record
+            | Self::RecordFormat(_)
+            | Self::Wrapped
+            | Self::Random
+            | Self::NoMask
+            | Self::NoMemory(_) => Blame::Machine,
             Self::MasterKey(_) | Self::Generate(_) => Blame::Operator,
             Self::Filter { .. } => Blame::Author,
         }

@@ -1,8 +1,9 @@
 //! What can go wrong in the server, and whose fault it is.
 
+use crate::witness::Doubt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use vigo_base::Blame;
 
 /// Why the server could not do what it was asked.
@@ -102,7 +103,7 @@ pub enum ServerError {
     Wire(#[from] vigo_wire::WireError),
     /// The store belongs to a master key that is not here.
     #[error(
-        "cannot open the store in `{}`: the master key in `keys/` is not the one it was founded with; put the right `keys/master.key` back (it is not part of backups)",
+        "cannot open the store in `{}`: the master key in `keys/` is not the one that it is under; put the right one back from where you keep it with `vigosrv key import FILE`",
         path.display()
     )]
     MasterKey {
@@ -111,12 +112,44 @@ pub enum ServerError {
     },
     /// There is a store and no master key.
     #[error(
-        "cannot open the store in `{}`: it is not empty and `keys/master.key` is missing; put it back from where you keep it, vigosrv never makes a new one for an old store",
+        "cannot open the store in `{}`: it is not empty and `keys/master.key` is missing; put it back from where you keep it with `vigosrv key import FILE`, vigosrv never makes a new one for an old store",
         path.display()
     )]
     MasterKeyMissing {
         /// The data folder.
         path: PathBuf,
+    },
+    /// The store is not the one that was written last.
+    #[error("{}", rolled_back(path, doubt))]
+    RolledBack {
+        /// `keys/` of the data folder.
+        path: PathBuf,
+        /// What does not fit.
+        doubt: Doubt,
+    },
+    /// There is nothing to accept.
+    #[error("cannot accept an older store: this one is the one that was written last")]
+    NotRolledBack,
+    /// No passphrase can be had.
+    #[error(
+        "cannot open the master key: it is under a passphrase; name the file that holds it with `--passphrase-file`, such as `/dev/fd/3`"
+    )]
+    NoPassphrase,
+    /// The credential that is needed is not there.
+    #[error(
+        "cannot take the master key from systemd: there is no credential `{name}`; make one with `vigosrv key new | systemd-creds encrypt --name={name} - /etc/credstore.encrypted/{name}` and give the unit `LoadCredentialEncrypted={name}`"
+    )]
+    NoCredential {
+        /// Its name.
+        name: &'static str,
+    },
+    /// A key goes nowhere where it could be seen.
+    #[error("cannot {doing}: {why}")]
+    Refused {
+        /// What was to be done.
+        doing: &'static str,
+        /// Why not, and what to do.
+        why: &'static str,
     },
     /// A stored key is missing or another than the founded one.
     #[error("cannot use the stored {what}: it does not fit the deployment")]
@@ -139,6 +172,25 @@ pub enum ServerError {
     Bug(&'static str),
 }
 
+fn rolled_back(path: &Path, doubt: &Doubt) -> String {
+    let what = match doubt {
+        Doubt::Older { seen, found } => {
+            format!(
+                "it ends with audit record {found} and had come to {seen} before, so an older copy was put back"
+            )
+        }
+        Doubt::Other { seen } => {
+            format!("its audit record {seen} is not the one that was seen, so another copy was put back")
+        }
+        Doubt::Unwitnessed => {
+            format!("`{}` is missing, so an older copy would not be noticed", path.join("witness").display())
+        }
+    };
+    format!(
+        "cannot trust the store: {what}; put back the one that was written last, or accept this one with `vigosrv accept-rollback`"
+    )
+}
+
 impl ServerError {
     pub(crate) fn certificate(cause: rcgen::Error) -> Self {
         Self::Certificate(Box::new(cause))
@@ -152,6 +204,10 @@ impl ServerError {
             | Self::FolderOwner { .. }
             | Self::Settings { .. }
             | Self::MasterKey { .. }
+            | Self::NotRolledBack
+            | Self::NoPassphrase
+            | Self::NoCredential { .. }
+            | Self::Refused { .. }
             | Self::MasterKeyMissing { .. } => Blame::Operator,
             Self::Folder { .. }
             | Self::FolderInUse { .. }
@@ -159,6 +215,7 @@ impl ServerError {
             | Self::Read { .. }
             | Self::Listen { .. }
             | Self::Process { .. }
+            | Self::RolledBack { .. }
             | Self::Deployment { .. }
             | Self::Forged { .. } => Blame::Machine,
             Self::CertificateRequest => Blame::Peer,

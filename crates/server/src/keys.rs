@@ -3,8 +3,8 @@
 //! Calls go to the hand one at a time and block. Nothing here ever holds a value of a secret.
 
 use crate::ca::AnchorKey;
-use crate::folder::Folder;
-use crate::{ServerError, clock};
+use crate::master::{Keeping, Kept};
+use crate::{ServerError, clock, witness};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -14,7 +14,7 @@ use vigo_hand::{
     Binding, Hand, HandError, HandStatus, KeyPurpose, MacLabel, SealedItem, StartOptions, VaultRecord,
     WrapLabel,
 };
-use vigo_store::{Deployment, NewAudit, ServerKey, Store};
+use vigo_store::{AuditHead, Deployment, NewAudit, ServerKey, Store};
 use vigo_sys::spawn::Spawner;
 use vigo_wire::assignment::KeyCertificate;
 use vigo_wire::enrol::TokenKey;
@@ -56,15 +56,16 @@ pub struct Keys {
 struct Starter {
     spawner: Spawner,
     options: StartOptions,
+    kept: Kept,
     master_key: PathBuf,
     /// Wrapped keys, in the order in which they are loaded.
     wrapped: Vec<(KeyPurpose, Vec<u8>)>,
 }
 
 impl Starter {
-    fn start(&self) -> Result<Hand, HandError> {
+    fn start(&self) -> Result<Hand, ServerError> {
         let mut hand = Hand::start(&self.spawner, &self.options)?;
-        hand.unlock_vault(&self.master_key)?;
+        self.kept.open(&mut hand, &self.master_key)?;
         for (purpose, wrapped) in &self.wrapped {
             hand.load_key(*purpose, wrapped)?;
         }
@@ -81,22 +82,23 @@ impl Keys {
         spawner: Spawner,
         options: StartOptions,
         store: &dyn Store,
-        folder: &Folder,
+        kept: Kept,
+        keys_folder: &Path,
     ) -> Result<Self, ServerError> {
         let mut hand = Hand::start(&spawner, &options)?;
-        let master_key = folder.keys()?.join("master.key");
-        let path = || folder.path().to_path_buf();
         let deployment = match store.deployment()? {
-            Some(deployment) if master_key.exists() => {
-                if hand.unlock_vault(&master_key)? != deployment.master_key {
-                    return Err(ServerError::MasterKey { path: path() });
-                }
-                deployment
+            Some(deployment) => deployment,
+            None if !store.is_empty()? => {
+                return Err(ServerError::MasterKeyMissing { path: keys_folder.to_path_buf() });
             }
-            Some(_) => return Err(ServerError::MasterKeyMissing { path: path() }),
-            None if !store.is_empty()? => return Err(ServerError::MasterKeyMissing { path: path() }),
-            None => found(&mut hand, store, &master_key)?,
+            None => found(&mut hand, store, &kept, keys_folder)?,
         };
+        let master_key = kept.unlock(&mut hand, &deployment.master_key)?;
+        witness::settle(keys_folder, &mut hand)?;
+        let seen = witness::read(&witness::file(keys_folder), &mut hand)?;
+        if let Some(doubt) = witness::doubt(store, seen.as_ref())? {
+            return Err(ServerError::RolledBack { path: keys_folder.to_path_buf(), doubt });
+        }
         let mut wrapped = Vec::new();
         let mut load = |hand: &mut Hand, purpose| load(hand, store, purpose, &mut wrapped);
         let anchor = load(&mut hand, KeyPurpose::Anchor)?;
@@ -110,7 +112,7 @@ impl Keys {
             private.as_slice().try_into().map_err(|_| ServerError::Deployment { what: "session key" })?;
         let session = ExchangeKey::from_bytes(&private);
         let certificates = RwLock::new(Arc::new(certify(&mut hand, &bundle, &entry, session.public())?));
-        let (hand, starter) = (Mutex::new(hand), Starter { spawner, options, master_key, wrapped });
+        let (hand, starter) = (Mutex::new(hand), Starter { spawner, options, kept, master_key, wrapped });
         Ok(Self { hand, starter, anchor, bundle, entry, session, term: deployment.term, certificates })
     }
 
@@ -282,6 +284,16 @@ impl Keys {
         Ok(TokenKey::from_bytes(&bytes))
     }
 
+    /// How the master key is kept, and how the settings say that it is to be kept. Blocks.
+    ///
+    /// # Errors
+    /// When the hand cannot.
+    pub fn keeping(&self) -> Result<(Keeping, Keeping), ServerError> {
+        let Starter { kept, master_key, .. } = &self.starter;
+        let mut hand = self.hand.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok((kept.keeping_of(&mut hand, master_key)?, kept.keeping))
+    }
+
     /// What the hand says of itself. Blocks.
     ///
     /// # Errors
@@ -316,9 +328,20 @@ impl AnchorKey for Keys {
 }
 
 /// The first start: the master key, then every key under it, then the deployment in one transaction.
-fn found(hand: &mut Hand, store: &dyn Store, file: &Path) -> Result<Deployment, ServerError> {
-    // Left by a start that was killed before the deployment was stored: it is good, nothing was made under it yet.
-    let master_key = if file.exists() { hand.unlock_vault(file)? } else { hand.create_master_key(file)? };
+fn found(
+    hand: &mut Hand,
+    store: &dyn Store,
+    kept: &Kept,
+    keys_folder: &Path,
+) -> Result<Deployment, ServerError> {
+    let master_key = kept.create(hand)?;
+    let file = witness::file(keys_folder);
+    if let Some(seen) = witness::read(&file, hand)?.filter(|seen| seen.sequence > 0) {
+        let doubt = witness::Doubt::Older { seen: seen.sequence, found: 0 };
+        return Err(ServerError::RolledBack { path: keys_folder.to_path_buf(), doubt });
+    }
+    // Before the store has anything: from its first record on, an older one is known as such.
+    witness::write(&file, &AuditHead::empty(), hand)?;
     let now = clock::now();
     let mut keys = Vec::new();
     let mut anchor = [0; 32];

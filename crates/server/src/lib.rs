@@ -22,7 +22,9 @@ pub mod held;
 pub mod keys;
 pub mod listen;
 pub mod log;
+pub mod master;
 pub mod metrics;
+pub mod offline;
 pub mod plan;
 pub mod problem;
 pub mod protection;
@@ -43,6 +45,7 @@ pub mod state;
 pub mod tls;
 pub mod tree;
 pub mod turns;
+pub mod witness;
 
 pub use error::ServerError;
 
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
 }
 
 fn start(arguments: Arguments, warnings: &[String]) -> Result<(), ServerError> {
+    let command = arguments.command.clone();
     let settings = Settings::read(arguments)?;
     log::start(settings.log_level, settings.log_format);
     for warning in warnings {
@@ -87,7 +91,10 @@ fn start(arguments: Arguments, warnings: &[String]) -> Result<(), ServerError> {
     }
     let spawner = Spawner::start()
         .map_err(|cause| ServerError::Process { doing: "start the thread that starts the hand", cause })?;
-    serve::run(&settings, spawner)
+    match command {
+        None | Some(Command::Version) => serve::run(&settings, spawner),
+        Some(command) => offline::run(&settings, &spawner, &command),
+    }
 }
 
 fn code(exit: Exit) -> ExitCode {

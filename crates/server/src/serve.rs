@@ -3,13 +3,16 @@
 use crate::ca::{self, ServerNames};
 use crate::folder::{self, Folder};
 use crate::keys::Keys;
+use crate::master::{Keeping, Kept};
 use crate::protection::Protection;
 use crate::relay::Relay;
 use crate::settings::Settings;
 use crate::state::Server;
+use crate::witness::Witness;
 use crate::{ServerError, auth, clock, held, listen, rest, tls};
 use rustls::pki_types::CertificateDer;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -39,11 +42,16 @@ pub fn run(settings: &Settings, spawner: Spawner) -> Result<(), ServerError> {
     let folder = Folder::take(&settings.data_dir)?;
     let options = StartOptions { arena: settings.arena.into(), ..StartOptions::new(Role::Server) };
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("store.db"))?);
-    let keys = Keys::open(spawner, options, &*store, &folder)?;
+    let keys_folder = folder.keys()?;
+    let kept = Kept::new(keys_folder.clone(), settings.master_key, settings.passphrase_file.clone());
+    let keys = Keys::open(spawner, options, &*store, kept, &keys_folder)?;
+    let witness = Witness::new(&keys_folder);
     let authority = authority(&folder, &keys)?;
     let (tokens, admin_token) = auth::Tokens::start()?;
-    let server = Arc::new(Server::open(store, keys, authority, tokens)?);
+    let server = Arc::new(Server::open(store, keys, witness, authority, tokens)?);
+    server.follow()?;
     log_protection(&server)?;
+    log_master_key(&server, &keys_folder)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
@@ -54,6 +62,9 @@ pub fn run(settings: &Settings, spawner: Spawner) -> Result<(), ServerError> {
     let _gone_already = std::fs::remove_file(folder.admin_token());
     if let Err(error) = server.fleet.flush(&server).and_then(|_| server.flush_secret_uses()) {
         tracing::warn!(error = chain(&error), "cannot write what the last check-ins said");
+    }
+    if let Err(error) = server.follow() {
+        tracing::warn!(error = chain(&error), "cannot write down how far the store has come");
     }
     served
 }
@@ -79,9 +90,27 @@ fn log_protection(server: &Server) -> Result<(), ServerError> {
     if server.store.current_publish()?.is_none() {
         tracing::info!("nothing is published yet: `vigocli config publish DIR`");
     }
-    tracing::warn!(
-        "keys/master.key is no part of the store: keep a copy of it where the store's backups are not"
-    );
+    Ok(())
+}
+
+/// Says how the master key is kept, and what an operator should do about that.
+fn log_master_key(server: &Server, keys_folder: &Path) -> Result<(), ServerError> {
+    let (is, wanted) = server.keys.keeping()?;
+    tracing::info!(kept = is.as_str(), "the master key");
+    if is != wanted {
+        let (is, wanted) = (is.as_str(), wanted.as_str());
+        tracing::warn!(
+            is,
+            wanted,
+            "the master key is not kept as the settings say: `vigosrv rekey` changes that"
+        );
+    }
+    let exported = crate::offline::is_exported(server, keys_folder)?;
+    if is != Keeping::Credential && !exported {
+        tracing::warn!(
+            "the master key is no part of the store and was not exported: without it every secret is lost; `vigosrv key export FILE`"
+        );
+    }
     Ok(())
 }
 
@@ -193,6 +222,7 @@ async fn housekeeping(server: Arc<Server>, mut stop: watch::Receiver<bool>) {
             _ = flush.tick() => |server| {
                 server.note_secret_changes()?;
                 server.flush_secret_uses()?;
+                server.follow()?;
                 server.fleet.flush(server).map(drop)
             },
             _ = tidy.tick() => |server| {

@@ -4,6 +4,7 @@
 
 use crate::ServerError;
 use crate::log::{Format, Level};
+use crate::master::Keeping;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -51,13 +52,60 @@ pub struct Arguments {
     /// What keeps the hand's memory from swap and dumps (default auto)
     #[arg(long, env = "VIGO_ARENA", value_name = "KIND")]
     arena: Option<ArenaChoice>,
+    /// How the master key is kept (default file)
+    #[arg(long, env = "VIGO_MASTER_KEY", value_name = "file|passphrase|credential", value_parser = keeping)]
+    master_key: Option<Keeping>,
+    /// Read the master key's passphrase from this file, such as `/dev/fd/3`
+    #[arg(long, env = "VIGO_PASSPHRASE_FILE", global = true, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+fn keeping(word: &str) -> Result<Keeping, String> {
+    Keeping::parse(word).ok_or_else(|| format!("`{word}` is none of `file`, `passphrase`, `credential`"))
 }
 
 /// What else `vigosrv` does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Print the version
     Version,
+    /// Put everything under a new master key, kept as the settings say; the server must not run meanwhile
+    Rekey {
+        /// Read the passphrase of the new key from this file [default: that of `--passphrase-file`]
+        #[arg(long, value_name = "FILE")]
+        new_passphrase_file: Option<PathBuf>,
+    },
+    /// Take a store that was put back for the one that counts; the server must not run meanwhile
+    AcceptRollback,
+    /// Export, import or make a master key
+    Key {
+        /// What to do.
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
+}
+
+/// What to do with a master key.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum KeyCommand {
+    /// Write the master key into a new file, under a passphrase, to be kept where the store's backups are not
+    Export {
+        /// The file to make
+        file: PathBuf,
+        /// Read the passphrase of the export from this file, such as `/dev/tty`
+        #[arg(long, value_name = "FILE")]
+        new_passphrase_file: PathBuf,
+    },
+    /// Put an exported master key back where the server keeps it
+    Import {
+        /// What `vigosrv key export` wrote
+        file: PathBuf,
+        /// Read the passphrase of the export from this file, such as `/dev/tty`
+        #[arg(long, value_name = "FILE")]
+        export_passphrase_file: PathBuf,
+    },
+    /// Write a new master key to standard output, for systemd-creds; never to a terminal
+    New,
 }
 
 /// Which pages the hand's memory is made of.
@@ -101,6 +149,10 @@ pub struct Settings {
     pub log_format: Format,
     /// What the hand's memory is made of.
     pub arena: ArenaChoice,
+    /// How the master key is kept.
+    pub master_key: Keeping,
+    /// Where its passphrase is read from.
+    pub passphrase_file: Option<PathBuf>,
 }
 
 impl Settings {
@@ -127,6 +179,8 @@ impl Settings {
             log_level: arguments.log_level.or(file.log_level).unwrap_or_default(),
             log_format: arguments.log_format.or(file.log_format).unwrap_or_default(),
             arena: arguments.arena.or(file.arena).unwrap_or_default(),
+            master_key: arguments.master_key.or(file.master_key).unwrap_or_default(),
+            passphrase_file: arguments.passphrase_file.or(file.passphrase_file),
         })
     }
 }
@@ -141,6 +195,8 @@ struct FileSettings {
     log_level: Option<Level>,
     log_format: Option<Format>,
     arena: Option<ArenaChoice>,
+    master_key: Option<Keeping>,
+    passphrase_file: Option<PathBuf>,
 }
 
 /// What a key of `server.yaml` takes, and where it goes. The text says what it takes when it is wrong.
@@ -184,6 +240,15 @@ const FILE_KEYS: &[(&str, Take)] = &[
     ("arena", |file, node| {
         let wanted = "one of `auto`, `mlock`, `plain`";
         file.arena = Some(one(node, wanted, |text| ArenaChoice::from_str(text, false).ok())?);
+        Ok(())
+    }),
+    ("master_key", |file, node| {
+        file.master_key = Some(one(node, "one of `file`, `passphrase`, `credential`", Keeping::parse)?);
+        Ok(())
+    }),
+    ("passphrase_file", |file, node| {
+        let path = node.as_text().map(PathBuf::from).filter(|path| path.is_absolute());
+        file.passphrase_file = Some(path.ok_or("an absolute path")?);
         Ok(())
     }),
 ];

@@ -9,6 +9,7 @@ use crate::metrics::Metrics;
 use crate::published::Published;
 use crate::secret_index::SecretIndex;
 use crate::sessions::Sessions;
+use crate::witness::Witness;
 use crate::{ServerError, clock};
 use prost::Message as _;
 use rustls::pki_types::CertificateDer;
@@ -29,6 +30,8 @@ pub struct Server {
     pub store: Arc<dyn Store>,
     /// The keys, and the hand behind them.
     pub keys: Keys,
+    /// How far the store had come, beside the master key.
+    pub witness: Witness,
     /// The authority's certificate.
     pub authority: CertificateDer<'static>,
     /// Envoys in memory.
@@ -65,6 +68,7 @@ impl Server {
     pub fn open(
         store: Arc<dyn Store>,
         keys: Keys,
+        witness: Witness,
         authority: CertificateDer<'static>,
         tokens: Tokens,
     ) -> Result<Self, ServerError> {
@@ -72,6 +76,7 @@ impl Server {
             published: RwLock::new(Arc::new(Published::nothing())),
             store,
             keys,
+            witness,
             authority,
             fleet: Fleet::default(),
             held: HeldCheckIns::default(),
@@ -92,6 +97,14 @@ impl Server {
         server.count_envoys()?;
         crate::publish::reopen(&server)?;
         Ok(server)
+    }
+
+    /// Writes down how far the store has come. Blocks.
+    ///
+    /// # Errors
+    /// When the store, the hand or the file stand in the way.
+    pub fn follow(&self) -> Result<(), ServerError> {
+        self.witness.follow(&*self.store, |row| self.keys.mac(row))
     }
 
     /// What is published now.

@@ -23,10 +23,12 @@ use vigo_server::auth::{Permission, Principal, Tokens};
 use vigo_server::fleet::Member;
 use vigo_server::folder::Folder;
 use vigo_server::keys::Keys;
+use vigo_server::master::{Keeping, Kept};
 use vigo_server::rest::call::{Answer, Call};
 use vigo_server::rest::routes::{ROUTES, Verb};
 use vigo_server::state::Server;
 use vigo_server::tls::Transport;
+use vigo_server::witness::Witness;
 use vigo_server::{ca, clock, dispatch, plan};
 use vigo_store::{Envoy, EnvoyState, NewEnvoy, Posture, SqliteStore, Store};
 use vigo_sys::spawn::Spawner;
@@ -76,11 +78,14 @@ fn main() -> ExitCode {
 fn start(path: &std::path::Path) -> Server {
     let folder = Folder::take(path).unwrap();
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("store.db")).unwrap());
-    let keys =
-        Keys::open(Spawner::start().unwrap(), StartOptions::new(Role::Server), &*store, &folder).unwrap();
+    let keys_folder = folder.keys().unwrap();
+    let kept = Kept::new(keys_folder.clone(), Keeping::File, None);
+    let options = StartOptions::new(Role::Server);
+    let keys = Keys::open(Spawner::start().unwrap(), options, &*store, kept, &keys_folder).unwrap();
+    let witness = Witness::new(&keys_folder);
     let pem = ca::authority(&keys, clock::now()).unwrap();
     let authority = ca::read_authority(&pem, keys.anchor()).unwrap();
-    Server::open(store, keys, authority, Tokens::start().unwrap().0).unwrap()
+    Server::open(store, keys, witness, authority, Tokens::start().unwrap().0).unwrap()
 }
 
 fn call(principal: Principal, parameter: (&str, &str), body: &Value) -> Call {

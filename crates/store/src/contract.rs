@@ -5,6 +5,7 @@ use crate::audit::{AuditHead, AuditRecord, AuditVerdict, NewAudit};
 use crate::deployment::{Deployment, ServerKey};
 use crate::envoy::{Entitled, Envoy, EnvoyState, Sighting, StoredAssignment, StoredTraits};
 use crate::error::StoreError;
+use crate::keyed::Keyed;
 use crate::page::{Listing, Page};
 use crate::publish::{NewPublish, Publish};
 use crate::run::{NewRun, Run};
@@ -32,6 +33,10 @@ pub trait Store: Send + Sync {
     fn found(&self, deployment: &Deployment, keys: &[ServerKey], audit: &[NewAudit]) -> Result<()>;
     /// Raises the term and gives the new one.
     fn raise_term(&self, audit: &[NewAudit]) -> Result<u64>;
+    /// Everything that is under the master key.
+    fn keyed(&self) -> Result<Keyed>;
+    /// Replaces all of that by the same under another master key, which is the deployment's from then on; refused if a row came or went since.
+    fn rekey(&self, master_key: &[u8; 16], keyed: &Keyed, audit: &[NewAudit]) -> Result<()>;
     /// Adds a key.
     fn add_key(&self, key: &ServerKey, audit: &[NewAudit]) -> Result<()>;
     /// The keys of a purpose, newest first, retired ones too.

@@ -168,6 +168,9 @@ pub enum StoreError {
         /// Its name.
         name: String,
     },
+    /// What was read is not what is there any more.
+    #[error("cannot replace what is under the master key: rows came or went meanwhile; try again")]
+    Changed,
     /// A revoked envoy stays revoked.
     #[error("cannot change envoy `{name}`: it is revoked, and a revoked id never returns")]
     Revoked {
@@ -200,7 +203,9 @@ impl StoreError {
             | Self::TokenSpent
             | Self::NameTaken { .. }
             | Self::Revoked { .. } => Blame::Permission,
-            Self::Malformed { .. } | Self::Generation { .. } | Self::IdUsed { .. } => Blame::Bug,
+            Self::Changed | Self::Malformed { .. } | Self::Generation { .. } | Self::IdUsed { .. } => {
+                Blame::Bug
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ mod contract;
 mod deployment;
 mod envoy;
 mod error;
+mod keyed;
 mod page;
 mod publish;
 mod run;
@@ -28,6 +29,7 @@ pub use envoy::{
     Entitled, Envoy, EnvoyState, LastRun, NewEnvoy, Posture, Sighting, StoredAssignment, StoredTraits,
 };
 pub use error::StoreError;
+pub use keyed::Keyed;
 pub use page::{Listing, PAGE_MAX, Page};
 pub use publish::{Git, NewBundle, NewPublish, Publish};
 pub use run::{NewRun, RUNS_KEPT, Run, Summary};

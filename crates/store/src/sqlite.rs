@@ -8,6 +8,7 @@ mod audit;
 mod deployment;
 mod enrolment;
 mod envoys;
+mod keyed;
 mod open;
 mod publishes;
 mod rows;

@@ -48,13 +48,38 @@ pub enum VaultError {
     /// An older state of it was put back.
     #[error(
         "cannot trust the vault: it was at change {seen} before and its manifest is of change {found}, so an older copy was put back; \
-         put back the newer one, or set the secrets again in a new vault"
+         put back the newer one, or accept this one with `vigocli secrets --vault '{}' accept-rollback`", path.display()
     )]
     RolledBack {
+        /// The folder.
+        path: PathBuf,
         /// The change that it had come to.
         seen: u64,
         /// The change of the manifest.
         found: u64,
+    },
+    /// It is what it was left as: there is nothing to accept.
+    #[error("cannot accept an older copy: the vault `{}` is the one that was written last", path.display())]
+    NotRolledBack {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Its manifest is under a master key that is not there.
+    #[error(
+        "cannot trust the vault: `{}` is under another master key than the one in `keys`, so one of the two is an older copy; \
+         put back the copies that belong together", path.display()
+    )]
+    OtherKey {
+        /// The manifest.
+        path: PathBuf,
+    },
+    /// It is under a passphrase that cannot be asked for.
+    #[error("cannot open the vault `{}`: it is under a passphrase, which cannot be asked for", path.display())]
+    Passphrase {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
     },
     /// A newer Vigo wrote it.
     #[error(
@@ -99,11 +124,14 @@ impl VaultError {
             | Self::Foreign { .. }
             | Self::Exposed { .. }
             | Self::Newer { .. }
+            | Self::NotRolledBack { .. }
+            | Self::Passphrase { .. }
             | Self::NoSecret(_)
             | Self::Full(_) => Blame::Operator,
             Self::InUse { .. }
             | Self::Edited { .. }
             | Self::RolledBack { .. }
+            | Self::OtherKey { .. }
             | Self::File { .. }
             | Self::Random(_) => Blame::Machine,
             Self::Hand(error) => error.blame(),

@@ -42,6 +42,16 @@ impl Folder {
         self.root.join("keys/master.key")
     }
 
+    /// The key that is to take its place, until all is under it.
+    pub(crate) fn next_master_key(&self) -> PathBuf {
+        self.root.join("keys/master.key.next")
+    }
+
+    /// The witness of the manifest under that key.
+    pub(crate) fn next_witness(&self) -> PathBuf {
+        self.root.join("keys/witness.next")
+    }
+
     pub(crate) fn witness(&self) -> PathBuf {
         self.root.join("keys/witness")
     }
@@ -56,6 +66,11 @@ impl Folder {
 
     pub(crate) fn record(&self, path: &SecretPath, version: SecretVersion) -> PathBuf {
         self.secrets().join(path.as_str()).join(format!("@{}.sealed", version.0))
+    }
+
+    /// That record under the next master key.
+    pub(crate) fn next_record(&self, path: &SecretPath, version: SecretVersion) -> PathBuf {
+        self.secrets().join(path.as_str()).join(format!("@{}.sealed.next", version.0))
     }
 
     /// True if there is nothing yet, or what an interrupted first step left: folders that hold nothing, and the lock.
@@ -154,6 +169,26 @@ impl Folder {
         write(&file, record)
     }
 
+    /// Puts what a rekey made in the place of what it is for: the records, then the witness, then the key, so that the key that the manifest is
+    /// under can be found at every moment.
+    pub(crate) fn settle(&self, manifest: &Manifest) -> Result<(), VaultError> {
+        for (path, version) in manifest.held() {
+            rename(&self.next_record(&path, version), &self.record(&path, version))?;
+        }
+        rename(&self.next_witness(), &self.witness())?;
+        rename(&self.next_master_key(), &self.master_key())
+    }
+
+    /// Removes what a rekey made that did not come to its end. The records are swept.
+    pub(crate) fn forget_next(&self) -> Result<(), VaultError> {
+        for path in [self.next_witness(), self.next_master_key()] {
+            if path.symlink_metadata().is_ok() {
+                remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes what no version of the manifest needs: records of an interrupted step, records of removed secrets, candidates, empty folders.
     pub(crate) fn sweep(&self, manifest: &Manifest) -> Result<(), VaultError> {
         for folder in [self.root.clone(), self.root.join("keys")] {
@@ -194,6 +229,9 @@ impl Folder {
 fn stray(name: &OsStr, path: &str, manifest: &Manifest) -> bool {
     let Some(name) = name.to_str() else { return false };
     if name.starts_with(CANDIDATE) {
+        return true;
+    }
+    if name.starts_with('@') && name.ends_with(".sealed.next") {
         return true;
     }
     let version = name.strip_prefix('@').and_then(|name| name.strip_suffix(".sealed"));
@@ -245,6 +283,17 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), VaultError> {
         let _ = fs::remove_file(&candidate);
         failed("write", path, source)
     })
+}
+
+/// Renames over what is there; nothing to rename is what an earlier try has done already.
+fn rename(from: &Path, to: &Path) -> Result<(), VaultError> {
+    match fs::rename(from, to) {
+        Ok(()) => {
+            sync_folder(to.parent().unwrap_or(Path::new("/"))).map_err(|source| failed("write", to, source))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(failed("write", to, source)),
+    }
 }
 
 fn remove_file(path: &Path) -> Result<(), VaultError> {

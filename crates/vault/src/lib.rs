@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! DIR/                       0700
-//!   keys/master.key          made and read by the hand alone
+//!   keys/master.key          made and read by the hand alone; plain, or under a passphrase
 //!   keys/witness             how far the manifest had come: tells an older one
 //!   manifest                 every version with the digest of its record, under a MAC
 //!   secrets/web/token/@1.sealed
 //!   lock
 //! ```
+//! While a rekey runs, and after one that was interrupted, `master.key.next`, `witness.next` and `@1.sealed.next` stand beside those.
+//!
 //! Every record is sealed by the hand, with path and version bound in; what is written here cannot be read without it. `@` stands in no secret
 //! path, so no record can be in the way of another secret. A vault that was edited or put back to an older state does not open.
 #![forbid(unsafe_code)]
@@ -18,5 +20,5 @@ mod manifest;
 mod vault;
 
 pub use error::VaultError;
-pub use manifest::{History, Secret, VersionState};
-pub use vault::{Origin, Vault, WritableVault};
+pub use manifest::{Event, History, Secret, VersionState};
+pub use vault::{AskPassphrase, Origin, Vault, WritableVault, no_passphrase};

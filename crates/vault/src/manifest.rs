@@ -62,6 +62,12 @@ pub(crate) struct Manifest {
     master_key: String,
     /// Rises with every change.
     pub(crate) counter: u64,
+    /// Versions up to this one may have been given before an older copy was put back: none of them is given again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    floor: u64,
+    /// What was done to the vault as a whole, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    events: Vec<Event>,
     secrets: BTreeMap<String, Vec<Version>>,
 }
 
@@ -74,6 +80,27 @@ struct Version {
     state: VersionState,
     /// SHA-256 of the record, which is ciphertext; in hexadecimal.
     record: String,
+}
+
+/// What was done to a vault as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// When, seconds since 1970.
+    pub at: u64,
+    /// By whom.
+    pub by: String,
+    /// `rekeyed` or `older copy accepted`, with what belongs to it.
+    pub what: String,
+}
+
+/// So many events are kept, the newest.
+const EVENTS: usize = 200;
+
+/// For serde, which gives a reference.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// How far the manifest had come. It stands beside the master key, away from what a copy of the records puts back.
@@ -89,7 +116,14 @@ pub(crate) struct Witness {
 impl Manifest {
     pub(crate) fn new(master_key: &[u8; 16]) -> Self {
         let master_key = vigo_base::encode_hex(master_key);
-        Self { format: FORMAT, master_key, counter: 0, secrets: BTreeMap::new() }
+        Self {
+            format: FORMAT,
+            master_key,
+            counter: 0,
+            floor: 0,
+            events: Vec::new(),
+            secrets: BTreeMap::new(),
+        }
     }
 
     /// Reads a manifest whose MAC was found right.
@@ -114,7 +148,49 @@ impl Manifest {
     /// The version that the next record of that path must have. Rises also over a removal.
     pub(crate) fn next_version(&self, path: &SecretPath) -> SecretVersion {
         let last = self.versions(path).iter().map(|version| version.version).max();
-        SecretVersion(last.unwrap_or(0).saturating_add(1))
+        SecretVersion(last.unwrap_or(0).max(self.floor).saturating_add(1))
+    }
+
+    /// The same manifest under another master key: the digests of its records come one by one.
+    pub(crate) fn under(&self, master_key: &[u8; 16]) -> Self {
+        Self { master_key: vigo_base::encode_hex(master_key), ..self.clone() }
+    }
+
+    /// That version has this record from here on.
+    pub(crate) fn replace(&mut self, path: &SecretPath, version: SecretVersion, record: &[u8]) {
+        let versions = self.secrets.get_mut(path.as_str()).into_iter().flatten();
+        for stored in versions.filter(|stored| stored.version == version.0) {
+            stored.record = Digest::of(record).to_string();
+        }
+    }
+
+    /// Every version that has a record.
+    pub(crate) fn held(&self) -> Vec<(SecretPath, SecretVersion)> {
+        let of = |(path, versions): (&String, &Vec<Version>)| {
+            let path: Option<SecretPath> = path.parse().ok();
+            let held = versions.iter().filter(|version| version.state != VersionState::Removed);
+            let held: Vec<_> = held.map(|version| SecretVersion(version.version)).collect();
+            path.map(|path| held.into_iter().map(move |version| (path.clone(), version)))
+        };
+        self.secrets.iter().filter_map(of).flatten().collect()
+    }
+
+    /// Notes what was done to the vault as a whole; the counter rises.
+    pub(crate) fn note(&mut self, at: u64, by: &str, what: String) {
+        self.events.push(Event { at, by: by.into(), what });
+        let too_many = self.events.len().saturating_sub(EVENTS);
+        self.events.drain(..too_many);
+        self.counter = self.counter.saturating_add(1);
+    }
+
+    /// Goes on behind `seen`, the change that a lost copy had come to. Each version took a change, so no version above `seen` was ever given.
+    pub(crate) fn go_on_behind(&mut self, seen: u64) {
+        self.counter = self.counter.max(seen);
+        self.floor = self.floor.max(seen);
+    }
+
+    pub(crate) fn events(&self) -> &[Event] {
+        &self.events
     }
 
     /// Adds the next version, which is current from then on.
@@ -202,6 +278,10 @@ impl Witness {
         Self { format: FORMAT, counter: manifest.counter, manifest: digest }
     }
 
+    pub(crate) const fn counter(&self) -> u64 {
+        self.counter
+    }
+
     /// Reads a witness whose MAC was found right.
     pub(crate) fn read(body: &[u8], path: &Path) -> Result<Self, VaultError> {
         check_format(body)?;
@@ -216,7 +296,8 @@ impl Witness {
     /// Checks that this manifest is not older than the one that was seen last. One change newer is what a crash between the two writes leaves.
     pub(crate) fn check(&self, manifest: &Manifest, path: &Path) -> Result<(), VaultError> {
         if manifest.counter < self.counter {
-            return Err(VaultError::RolledBack { seen: self.counter, found: manifest.counter });
+            let vault = path.parent().unwrap_or(path).into();
+            return Err(VaultError::RolledBack { path: vault, seen: self.counter, found: manifest.counter });
         }
         if manifest.counter == self.counter && Digest::of(&manifest.body()).to_string() != self.manifest {
             let why = "is another one than was written last";
@@ -228,6 +309,17 @@ impl Witness {
         }
         Ok(())
     }
+}
+
+/// Which master key a manifest says that it is under. Nothing of it is verified yet: it only says which key to verify it with.
+pub(crate) fn claimed_key(text: &[u8]) -> Option<[u8; 16]> {
+    #[derive(Deserialize)]
+    struct Any {
+        master_key: String,
+    }
+    let body = text.split(|byte| *byte == b'\n').next()?;
+    let Any { master_key } = serde_json::from_slice(body).ok()?;
+    vigo_base::decode_hex(&master_key)?.try_into().ok()
 }
 
 fn check_format(body: &[u8]) -> Result<(), VaultError> {
@@ -347,6 +439,33 @@ mod tests {
     }
 
     #[test]
+    fn no_version_is_given_again_after_an_older_copy_was_accepted() {
+        let (mut old, mut newer) = (manifest(), manifest());
+        let lost = newer.add(&path("web/token"), b"four", 40, "alice");
+        old.go_on_behind(newer.counter);
+        old.note(50, "alice", "older copy accepted".into());
+        assert!(old.counter > newer.counter);
+        assert!(old.add(&path("web/token"), b"five", 60, "alice") > lost);
+        assert!(old.add(&path("quite/new"), b"six", 60, "alice") > lost);
+    }
+
+    #[test]
+    fn events_are_kept_up_to_a_bound_the_newest() {
+        let mut manifest = manifest();
+        (0..EVENTS as u64 + 5).for_each(|at| manifest.note(at, "alice", "rekeyed".into()));
+        assert_eq!(manifest.events().len(), EVENTS);
+        assert_eq!(manifest.events()[0].at, 5);
+    }
+
+    #[test]
+    fn a_manifest_says_which_key_to_verify_it_with() {
+        let text = join(&Manifest::new(&[7; 16]).body(), &[0; 32]);
+        assert_eq!(claimed_key(&text), Some([7; 16]));
+        assert_eq!(claimed_key(b"{}"), None);
+        assert_eq!(claimed_key(b""), None);
+    }
+
+    #[test]
     fn the_text_of_a_manifest_is_the_one_of_format_one() {
         let mut manifest = Manifest::new(&[1; 16]);
         manifest.add(&path("a"), b"one", 10, "alice");
@@ -385,7 +504,7 @@ mod tests {
         new.add(&path("web/token"), b"four", 40, "alice");
         let witness = Witness::of(&new);
         witness.check(&new, file()).unwrap();
-        assert!(matches!(witness.check(&old, file()), Err(VaultError::RolledBack { seen: 4, found: 3 })));
+        assert!(matches!(witness.check(&old, file()), Err(VaultError::RolledBack { seen: 4, found: 3, .. })));
         let mut fork = manifest();
         fork.add(&path("web/token"), b"five", 40, "alice");
         assert!(matches!(witness.check(&fork, file()), Err(VaultError::Edited { .. })));

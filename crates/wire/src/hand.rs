@@ -5,8 +5,10 @@
 //! Which role may ask what, and the bounds of each, stand in the table of `vigo-hand`.
 
 mod ask;
+mod vault;
 
 pub use ask::Ask;
+pub use vault::{Authenticated, KeyInfo, PrepareMasterKey, Rekey, Rekeyed, StoreMasterKey};
 
 use vigo_base::Blame;
 
@@ -55,6 +57,8 @@ pub enum FailureCode {
     KeyFile = 8,
     /// This machine does not offer what the request needs, nor will it in the next run: another way has to be written.
     Unavailable = 9,
+    /// A passphrase is needed and none was given.
+    Passphrase = 10,
 }
 
 impl FailureCode {
@@ -65,7 +69,7 @@ impl FailureCode {
             Self::Bug => Blame::Bug,
             Self::Sealed => Blame::Peer,
             Self::Author => Blame::Author,
-            Self::Input | Self::KeyFile => Blame::Operator,
+            Self::Input | Self::KeyFile | Self::Passphrase => Blame::Operator,
             Self::Room | Self::NotHeld | Self::Locked | Self::Machine | Self::Unavailable => Blame::Machine,
         }
     }

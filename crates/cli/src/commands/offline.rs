@@ -1,6 +1,7 @@
 //! `vigocli config validate --stacks DIR`: the server's check, without a server.
 
 use super::config::verdict;
+use super::passphrase::Known;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::{hand, tree};
@@ -39,6 +40,9 @@ pub(super) fn checked(tree: &Tree, secrets: Option<&BTreeSet<SecretPath>>) -> Re
 
 /// The names are under the vault's MAC, so the vault is opened for them.
 fn names(vault: &Path, warnings: &[String]) -> Result<BTreeSet<SecretPath>, CliError> {
-    let vault = Vault::open(vault, &mut hand::start(warnings)?)?;
+    let known = Known::new(None);
+    let opened = Vault::open(vault, &mut hand::start(warnings)?, &|| known.ask());
+    known.done();
+    let vault = opened?;
     Ok(vault.list("").into_iter().map(|secret| secret.path).collect())
 }

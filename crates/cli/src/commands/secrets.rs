@@ -66,6 +66,12 @@ pub fn run(session: &mut Session, command: &Secret, warnings: &[String]) -> Resu
                 session.ask(&Ask::post(format!("/secrets/{}/rotate", encode(path.as_str())), body))?;
             say_version(session, &answer, "rotated", path)?;
         }
+        Secret::Rekey { .. } | Secret::AcceptRollback | Secret::Log { .. } => {
+            return Err(CliError::usage(
+                "cannot do this without `--vault DIR`",
+                "for a server there are, on its machine, `vigosrv rekey` and `vigosrv accept-rollback`, and here `vigocli audit list`",
+            ));
+        }
         Secret::Exposure { envoy, path, part } => {
             let envoy = envoy.as_deref().unwrap_or_default();
             let path = path.as_ref().map(SecretPath::as_str).unwrap_or_default();

@@ -1,7 +1,8 @@
 //! `vigocli secrets --vault DIR`: the same commands on a folder, without a server.
 
+use super::passphrase::{self, Known};
 use super::secrets::{HISTORY, SECRETS, now, prompt, say_note};
-use crate::arguments::{Global, Part, Secret};
+use crate::arguments::{Global, Keeping, Part, Secret, Secrets};
 use crate::error::CliError;
 use crate::hand;
 use crate::output::{self, Column, Output};
@@ -12,14 +13,19 @@ use vigo_base::{Exit, SecretPath, SecretVersion};
 use vigo_hand::Hand;
 use vigo_vault::{Origin, Vault, VersionState, WritableVault};
 
-pub fn run(global: &Global, folder: &Path, command: &Secret, warnings: &[String]) -> Result<Exit, CliError> {
+const EVENTS: &[Column] = &[("at", "/at"), ("by", "/by"), ("what", "/what")];
+
+pub fn run(global: &Global, folder: &Path, secrets: &Secrets, warnings: &[String]) -> Result<Exit, CliError> {
     let output = Output::standard(global.json);
     let by = user();
     let origin = Origin { at: now(), by: &by };
-    match command {
+    let known = Known::new(secrets.passphrase_file.as_deref());
+    let mut hand = hand::start(warnings)?;
+    let place = Place { folder, known: &known };
+    match &secrets.command {
         Secret::Set { path, exact } => {
-            let mut hand = hand::start(warnings)?;
-            let mut vault = WritableVault::open_or_create(folder, &mut hand)?;
+            let mut vault = WritableVault::open_or_create(folder, &mut hand, &|| known.ask())?;
+            known.done();
             let (version, note) = {
                 let silence = prompt(path);
                 let stdin = std::io::stdin();
@@ -29,26 +35,38 @@ pub fn run(global: &Global, folder: &Path, command: &Secret, warnings: &[String]
             say(output, "set", path, Some(version))?;
         }
         Secret::Rotate { path, length, alphabet } => {
-            let mut hand = hand::start(warnings)?;
-            let mut vault = WritableVault::open(folder, &mut hand)?;
-            let version = vault.rotate(&mut hand, path, *length, alphabet.as_deref(), origin)?;
+            let version =
+                place.write(&mut hand)?.rotate(&mut hand, path, *length, alphabet.as_deref(), origin)?;
             say(output, "rotated", path, Some(version))?;
         }
         Secret::Rm { path, .. } => {
-            let mut hand = hand::start(warnings)?;
-            WritableVault::open(folder, &mut hand)?.remove(&mut hand, path, origin)?;
+            place.write(&mut hand)?.remove(&mut hand, path, origin)?;
             say(output, "removed", path, None)?;
         }
-        Secret::Get { path, stdout, version: None } => {
-            show(folder, path, *stdout, &mut hand::start(warnings)?)?
-        }
+        Secret::Get { path, stdout, version: None } => show(&place, path, *stdout, &mut hand)?,
         Secret::List { prefix, part } => {
-            let vault = Vault::open(folder, &mut hand::start(warnings)?)?;
-            print(output, vault.list(prefix).iter().map(secret).collect(), part, SECRETS)?;
+            let items = place.read(&mut hand)?.list(prefix).iter().map(secret).collect();
+            print(output, items, part, SECRETS)?;
         }
         Secret::History { path, part } => {
-            let vault = Vault::open(folder, &mut hand::start(warnings)?)?;
-            print(output, vault.history(path)?.iter().map(version).collect(), part, HISTORY)?;
+            let items = place.read(&mut hand)?.history(path)?.iter().map(version).collect();
+            print(output, items, part, HISTORY)?;
+        }
+        Secret::Log { part } => {
+            let items = place.read(&mut hand)?.events().iter().rev().map(event).collect();
+            print(output, items, part, EVENTS)?;
+        }
+        Secret::Rekey { to, new_passphrase_file } => {
+            rekey(&place, *to, new_passphrase_file.as_deref(), origin, &mut hand)?;
+            output.object(&json!({"format": 1, "rekeyed": true}), |_| {
+                "everything is under a new master key".into()
+            })?;
+        }
+        Secret::AcceptRollback => {
+            WritableVault::accept_rollback(folder, &mut hand, &|| known.ask(), origin)?;
+            output.object(&json!({"format": 1, "accepted": true}), |_| {
+                "this copy counts from here on; set again what the lost one had and this one lacks".into()
+            })?;
         }
         Secret::Get { .. } | Secret::Who { .. } | Secret::Exposure { .. } | Secret::Policy { .. } => {
             return Err(CliError::usage(
@@ -60,8 +78,51 @@ pub fn run(global: &Global, folder: &Path, command: &Secret, warnings: &[String]
     Ok(Exit::Success)
 }
 
-fn show(folder: &Path, path: &SecretPath, stdout: bool, hand: &mut Hand) -> Result<(), CliError> {
-    let record = Vault::open(folder, hand)?.record(path)?;
+/// A vault by its folder, and where its passphrase comes from.
+struct Place<'a> {
+    folder: &'a Path,
+    known: &'a Known<'a>,
+}
+
+impl Place<'_> {
+    fn read(&self, hand: &mut Hand) -> Result<Vault, CliError> {
+        let opened = Vault::open(self.folder, hand, &|| self.known.ask());
+        self.known.done();
+        Ok(opened?)
+    }
+
+    fn write(&self, hand: &mut Hand) -> Result<WritableVault, CliError> {
+        let opened = WritableVault::open(self.folder, hand, &|| self.known.ask());
+        self.known.done();
+        Ok(opened?)
+    }
+}
+
+fn rekey(
+    place: &Place<'_>,
+    to: Option<Keeping>,
+    new: Option<&Path>,
+    origin: Origin<'_>,
+    hand: &mut Hand,
+) -> Result<(), CliError> {
+    let mut vault = place.write(hand)?;
+    let as_before = if vault.vault().is_under_passphrase() { Keeping::Passphrase } else { Keeping::File };
+    match to.unwrap_or(as_before) {
+        Keeping::File if new.is_some() => Err(CliError::usage(
+            "cannot keep the key in a file and under a passphrase",
+            "leave `--new-passphrase-file` out, or say `--to passphrase`",
+        )),
+        Keeping::File => Ok(vault.rekey(hand, None, origin)?),
+        Keeping::Passphrase => passphrase::with_new(new, |new| Ok(vault.rekey(hand, Some(new), origin)?)),
+    }
+}
+
+fn event(event: &vigo_vault::Event) -> Value {
+    json!({"at": time(event.at), "by": event.by, "what": event.what})
+}
+
+fn show(place: &Place<'_>, path: &SecretPath, stdout: bool, hand: &mut Hand) -> Result<(), CliError> {
+    let record = place.read(hand)?.record(path)?;
     if stdout {
         return Ok(hand.show_record(std::io::stdout().as_fd(), &record)?);
     }

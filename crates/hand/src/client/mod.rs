@@ -2,10 +2,13 @@
 //!
 //! What may be asked is split by who asks: `node`, `operator`, `server`. A request of another role ends the process.
 
+mod master;
 pub(crate) mod message;
 mod node;
 mod operator;
 mod server;
+
+pub use master::NewPassphrase;
 
 use crate::HandError;
 use crate::types::{HandStatus, StartOptions};
@@ -31,6 +34,8 @@ pub struct Hand {
     socket: Option<OwnedFd>,
     child: Child,
     how_it_ended: Option<String>,
+    /// The master key that it has.
+    unlocked: Option<[u8; 16]>,
 }
 
 impl Hand {
@@ -61,7 +66,7 @@ impl Hand {
         };
         let child = spawner.spawn(&spec).map_err(HandError::Start)?;
         drop(theirs);
-        let mut hand = Self { socket: Some(ours), child, how_it_ended: None };
+        let mut hand = Self { socket: Some(ours), child, how_it_ended: None, unlocked: None };
         let intents = options.intents.as_deref().map(message::path_text).transpose()?;
         let hello = wire::Hello {
             format: wire::FORMAT,

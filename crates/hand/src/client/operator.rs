@@ -71,11 +71,11 @@ impl Hand {
 }
 
 /// A terminal that does not show what is typed, until this is dropped.
-struct Silence<'a>(BorrowedFd<'a>, rustix::termios::Termios);
+pub(super) struct Silence<'a>(BorrowedFd<'a>, rustix::termios::Termios);
 
 impl<'a> Silence<'a> {
     /// `None` if it is no terminal: then there is nothing to hide.
-    fn on(input: BorrowedFd<'a>) -> Option<Self> {
+    pub(super) fn on(input: BorrowedFd<'a>) -> Option<Self> {
         use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
         let before = tcgetattr(input).ok()?;
         // Whoever asks for the value silences it before the prompt; once more would throw away what was typed since.

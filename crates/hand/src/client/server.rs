@@ -3,28 +3,11 @@
 use super::{Hand, message};
 use crate::HandError;
 use crate::types::{Binding, MacLabel, SealedItem, VaultRecord, WrapLabel};
-use std::path::Path;
 use vigo_base::{Sealed, SecretPath, SecretVersion};
 use vigo_wire::hand::{self as wire, Ask, KeyPurpose};
 use vigo_wire::sign::SignContext;
 
 impl Hand {
-    /// Makes a master key, stores it in a new file of mode 0600 and unlocks the vault with it. Never over an existing file. Gives its id.
-    ///
-    /// # Errors
-    /// `KeyFile` when there is a file already or it cannot be written.
-    pub fn create_master_key(&mut self, key_file: &Path) -> Result<[u8; 16], HandError> {
-        self.vault(Ask::CreateMasterKey, key_file)
-    }
-
-    /// Reads a master key from its file, which nobody else may read. Gives its id.
-    ///
-    /// # Errors
-    /// `KeyFile` when it cannot be read, is open to others, or is no master key.
-    pub fn unlock_vault(&mut self, key_file: &Path) -> Result<[u8; 16], HandError> {
-        self.vault(Ask::UnlockVault, key_file)
-    }
-
     /// Makes a key. Gives its public half, and its private half wrapped under the master key. It is loaded as well.
     ///
     /// # Errors
@@ -149,11 +132,6 @@ impl Hand {
     /// `Locked` without a master key.
     pub fn mac(&mut self, label: MacLabel, bytes: &[u8]) -> Result<[u8; 32], HandError> {
         message::array(Ask::Mac.name(), &self.labelled(Ask::Mac, label.name(), bytes)?)
-    }
-
-    fn vault(&mut self, ask: Ask, key_file: &Path) -> Result<[u8; 16], HandError> {
-        let answer: wire::VaultId = self.ask(ask, &wire::File { path: message::path_text(key_file)? })?;
-        message::array(ask.name(), &answer.id)
     }
 
     fn labelled(&mut self, ask: Ask, label: &str, bytes: &[u8]) -> Result<Vec<u8>, HandError> {

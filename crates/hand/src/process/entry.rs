@@ -101,7 +101,7 @@ pub(super) fn read_value(input: &impl AsFd, exact: bool) -> Result<(SecretBuf, b
     Ok((SecretBuf::copy_of(kept), kept.len() < read.len()))
 }
 
-fn write_to(descriptors: &[OwnedFd], value: &SecretBuf) -> Result<(), Refused> {
+pub(super) fn write_to(descriptors: &[OwnedFd], value: &SecretBuf) -> Result<(), Refused> {
     let output = descriptors.first().ok_or_else(|| Refused::bug("cannot write without a descriptor"))?;
     let mut rest = value.expose();
     while !rest.is_empty() {

@@ -7,6 +7,7 @@ mod diff;
 mod entry;
 mod files;
 mod filled;
+mod master;
 mod refused;
 mod run;
 mod server;

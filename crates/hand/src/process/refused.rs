@@ -48,6 +48,7 @@ impl From<SecretError> for Refused {
             SecretError::MasterKey(_) => FailureCode::KeyFile,
             SecretError::Generate(_) => FailureCode::Input,
             SecretError::Filter { .. } | SecretError::NoMask => FailureCode::Author,
+            SecretError::NoMemory(_) => FailureCode::Room,
             SecretError::Record
             | SecretError::RecordFormat(_)
             | SecretError::Wrapped

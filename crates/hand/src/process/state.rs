@@ -30,6 +30,8 @@ pub(crate) struct State {
     pub(super) salt: Option<(zeroize::Zeroizing<[u8; 32]>, Vec<u8>)>,
     /// Of the unlocked vault.
     pub(crate) master: Option<MasterKey>,
+    /// The one that waits to take its place.
+    pub(super) next_master: Option<MasterKey>,
     /// The trust anchor.
     pub(super) anchor: Option<SigningKey>,
     /// The bundle key.
@@ -66,6 +68,7 @@ impl State {
             staged: None,
             salt: None,
             master: None,
+            next_master: None,
             anchor: None,
             bundle: None,
             entry: Vec::new(),
@@ -130,6 +133,13 @@ impl State {
         self.master
             .as_ref()
             .ok_or_else(|| Refused::new(FailureCode::Locked, "cannot do this before the vault is unlocked"))
+    }
+
+    /// The master key that waits to be adopted.
+    pub(super) fn next_master(&self) -> Result<&MasterKey, Refused> {
+        self.next_master.as_ref().ok_or_else(|| {
+            Refused::new(FailureCode::Locked, "cannot do this before the next master key is prepared")
+        })
     }
 
     /// How well it is protected, read back now.

@@ -2,7 +2,7 @@
 
 use super::refused::Refused;
 use super::state::State;
-use super::{entry, files, run, server, values, vault};
+use super::{entry, files, master, run, server, values, vault};
 use prost::Message;
 use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
@@ -73,8 +73,14 @@ const TABLE: &[Row] = &[
     row!(ReadIntoRecord,  OPERATOR,           SMALL,         1..=1,       entry::read_into_record),
     row!(Show,            OPERATOR,           VALUE,         1..=1,       entry::show),
     row!(ShowRecord,      OPERATOR,           VALUE,         1..=1,       entry::show_record),
-    row!(CreateMasterKey, OPERATOR | SERVER,  SMALL,         0..=0,       vault::create_master_key),
-    row!(UnlockVault,     ALL,                SMALL,         0..=0,       vault::unlock),
+    row!(CreateMasterKey, OPERATOR | SERVER,  SMALL,         0..=0,       master::create),
+    row!(UnlockVault,     ALL,                SMALL,         0..=1,       master::unlock),
+    row!(LookAtKey,       ALL,                SMALL,         0..=0,       master::look),
+    row!(PrepareMasterKey, OPERATOR | SERVER, SMALL,         0..=1,       master::prepare),
+    row!(StoreMasterKey,  OPERATOR | SERVER,  SMALL,         0..=1,       master::store),
+    row!(Rekey,           OPERATOR | SERVER,  LARGEST_FRAME, 0..=0,       master::rekey),
+    row!(AdoptMasterKey,  OPERATOR | SERVER,  0,             0..=0,       master::adopt),
+    row!(ShowNewMasterKey, OPERATOR,          0,             1..=1,       master::show_new),
     row!(Generate,        OPERATOR | SERVER,  SMALL,         0..=0,       vault::generate),
     row!(Mac,             ALL,                FRAME,         0..=0,       vault::mac),
     row!(NewKey,          SERVER,             SMALL,         0..=0,       server::new_key),

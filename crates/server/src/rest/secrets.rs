@@ -140,6 +140,7 @@ fn store(
     server.store.put_secret(&secret, &[audit])?;
     server.metrics.audit_records.inc();
     server.note_secret_changes()?;
+    server.follow()?;
     Ok(Answer::object(json!({ "path": path.as_str(), "version": version.0 })))
 }
 
@@ -168,6 +169,7 @@ pub fn remove(server: &Server, call: &Call) -> Result<Answer, Problem> {
     server.store.remove_secret(&path, clock::now(), call.principal.name(), &[audit])?;
     server.metrics.audit_records.inc();
     server.note_secret_changes()?;
+    server.follow()?;
     Ok(Answer::object(json!({ "path": path.as_str() })))
 }
 

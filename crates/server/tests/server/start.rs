@@ -92,7 +92,7 @@ fn a_new_master_key_is_never_made_for_an_old_store() {
     std::fs::copy(other.data().join("keys/master.key"), &key).unwrap();
     let (code, text) = fails(&mut Vigosrv::command(home.path()));
     assert_eq!(code, 2, "{text}");
-    assert!(text.contains("not the one it was founded with"), "{text}");
+    assert!(text.contains("not the one that it is under"), "{text}");
 }
 
 #[test]

@@ -80,7 +80,7 @@ impl SqliteStore {
     }
 }
 
-fn token(row: &Row<'_>) -> Result<ApiToken, Fault> {
+pub(super) fn token(row: &Row<'_>) -> Result<ApiToken, Fault> {
     let paths = rows::texts(row, "paths")?;
     let paths: Result<_, _> = paths.iter().map(|scope| scope.parse()).collect();
     Ok(ApiToken {

@@ -120,7 +120,7 @@ fn insert_key(transaction: &Transaction<'_>, key: &ServerKey) -> Result<(), Faul
     Ok(())
 }
 
-fn key(row: &Row<'_>) -> Result<ServerKey, Fault> {
+pub(super) fn key(row: &Row<'_>) -> Result<ServerKey, Fault> {
     Ok(ServerKey {
         purpose: row.get("purpose")?,
         public: row.get("public")?,

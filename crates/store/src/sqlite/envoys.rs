@@ -249,18 +249,22 @@ fn known(changed: usize, id: &EnvoyId) -> Result<(), Fault> {
     if changed == 1 { Ok(()) } else { Err(unknown(id).into()) }
 }
 
+pub(super) fn identity(row: &Row<'_>) -> Result<NewEnvoy, Fault> {
+    Ok(NewEnvoy {
+        id: rows::envoy_id(row, "id")?,
+        name: rows::envoy_name(row, "name")?,
+        identity_key: rows::array(row, "identity_key", "identity key")?,
+        session_key: rows::array(row, "session_key", "session key")?,
+        labels: rows::labels(row, "labels")?,
+        mac: row.get("mac")?,
+    })
+}
+
 fn envoy(row: &Row<'_>) -> Result<Envoy, Fault> {
     let traits: Option<Vec<u8>> = row.get("traits_digest")?;
     let run_at: Option<u64> = row.get("run_at")?;
     Ok(Envoy {
-        identity: NewEnvoy {
-            id: rows::envoy_id(row, "id")?,
-            name: rows::envoy_name(row, "name")?,
-            identity_key: rows::array(row, "identity_key", "identity key")?,
-            session_key: rows::array(row, "session_key", "session key")?,
-            labels: rows::labels(row, "labels")?,
-            mac: row.get("mac")?,
-        },
+        identity: identity(row)?,
         state: EnvoyState::parse(&row.get::<_, String>("state")?)
             .ok_or_else(|| rows::malformed("envoy state"))?,
         enrolled_at: row.get("enrolled_at")?,

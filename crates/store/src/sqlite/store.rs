@@ -7,6 +7,7 @@ use crate::contract::Store;
 use crate::deployment::{Deployment, ServerKey};
 use crate::envoy::{Entitled, Envoy, EnvoyState, Sighting, StoredAssignment, StoredTraits};
 use crate::error::StoreError;
+use crate::keyed::Keyed;
 use crate::page::{Listing, Page};
 use crate::publish::{NewPublish, Publish};
 use crate::run::{NewRun, Run};
@@ -31,6 +32,12 @@ impl Store for SqliteStore {
     }
     fn raise_term(&self, audit: &[NewAudit]) -> Result<u64> {
         self.write_term(audit)
+    }
+    fn keyed(&self) -> Result<Keyed> {
+        self.read_keyed()
+    }
+    fn rekey(&self, master_key: &[u8; 16], keyed: &Keyed, audit: &[NewAudit]) -> Result<()> {
+        self.write_keyed(master_key, keyed, audit)
     }
     fn add_key(&self, key: &ServerKey, audit: &[NewAudit]) -> Result<()> {
         self.write_key(key, audit)

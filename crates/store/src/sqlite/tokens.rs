@@ -94,7 +94,7 @@ pub(super) fn answer(
     rows::first(statement, params![id.as_bytes(), request.as_bytes()], |row| Ok(row.get("answer")?))
 }
 
-fn token(row: &Row<'_>) -> Result<Token, Fault> {
+pub(super) fn token(row: &Row<'_>) -> Result<Token, Fault> {
     Ok(Token {
         id: TokenId::from_bytes(&row.get::<_, Vec<u8>>("id")?).ok_or_else(|| rows::malformed("token id"))?,
         key: row.get("key")?,

@@ -35,7 +35,7 @@ asks! {
     OneTimeKey = 3,
     /// [`Open`] -> [`Nothing`].
     Open = 4,
-    /// [`File`] -> [`VaultId`].
+    /// [`File`] (and the descriptor of a passphrase, where the key is under one) -> [`VaultId`].
     UnlockVault = 5,
     /// [`Record`] -> [`Nothing`].
     OpenRecord = 6,
@@ -89,4 +89,16 @@ asks! {
     Commit = 30,
     /// [`Nothing`] -> [`Nothing`].
     Discard = 31,
+    /// [`File`] -> [`KeyInfo`].
+    LookAtKey = 45,
+    /// [`PrepareMasterKey`] -> [`VaultId`].
+    PrepareMasterKey = 46,
+    /// [`StoreMasterKey`] (and the descriptor of a passphrase) -> [`VaultId`].
+    StoreMasterKey = 47,
+    /// [`Rekey`] -> [`Rekeyed`].
+    Rekey = 48,
+    /// [`Nothing`] -> [`VaultId`].
+    AdoptMasterKey = 49,
+    /// [`Nothing`] and the output's descriptor -> [`Nothing`].
+    ShowNewMasterKey = 50,
 }

@@ -3,15 +3,19 @@
 
 use crate::samples::{Sample, sample};
 use vigo_wire::hand::{
-    Binding, Bytes, Compare, Compared, Content, Credentials, DiffKind, DiffLine, Difference, Entered,
-    Failure, FailureCode, File, Finished, Generate, Hello, Key, KeyPurpose, Labelled, NewKey, Nothing, Open,
-    Paths, Piece, PublicKey, Put, ReadAndSeal, ReadIntoRecord, Record, Reseal, Role, Run, SealedItem,
-    SealedItems, Sign, Slot, Stamp, Status, Take, Text, Variable, VaultId, Version, Versions, Write,
+    Authenticated, Binding, Bytes, Compare, Compared, Content, Credentials, DiffKind, DiffLine, Difference,
+    Entered, Failure, FailureCode, File, Finished, Generate, Hello, Key, KeyInfo, KeyPurpose, Labelled,
+    NewKey, Nothing, Open, Paths, Piece, PrepareMasterKey, PublicKey, Put, ReadAndSeal, ReadIntoRecord,
+    Record, Rekey, Rekeyed, Reseal, Role, Run, SealedItem, SealedItems, Sign, Slot, Stamp, Status,
+    StoreMasterKey, Take, Text, Variable, VaultId, Version, Versions, Write,
 };
 
 /// Every message of the hand's pipe.
 pub fn all() -> Vec<Sample> {
-    [beginning(), values(), files(), commands(), operator(), server()].into_iter().flatten().collect()
+    [beginning(), values(), files(), commands(), operator(), server(), master_keys()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn beginning() -> Vec<Sample> {
@@ -183,5 +187,22 @@ fn server() -> Vec<Sample> {
         sample("hand.Generate", &generate),
         sample("hand.Reseal", &Reseal { records: vec![record()], to: vec![1; 32], binding: binding() }),
         sample("hand.Labelled", &Labelled { label: "policy".into(), bytes: vec![1] }),
+    ]
+}
+
+fn master_keys() -> Vec<Sample> {
+    let store =
+        StoreMasterKey { path: "/v/keys/master.key.next".into(), next: true, passphrase: true, twice: true };
+    let authenticated = Authenticated { label: "granting-row".into(), bytes: vec![1, 2], mac: vec![3; 32] };
+    let labelled = Labelled { label: "anchor-key".into(), bytes: vec![4; 60] };
+    let rekey = Rekey { records: vec![record()], wraps: vec![labelled], macs: vec![authenticated.clone()] };
+    let rekeyed = Rekeyed { records: vec![vec![1; 24]], wraps: vec![vec![2; 60]], macs: vec![vec![3; 32]] };
+    vec![
+        sample("hand.KeyInfo", &KeyInfo { id: vec![1; 16], form: "passphrase".into() }),
+        sample("hand.StoreMasterKey", &store),
+        sample("hand.PrepareMasterKey", &PrepareMasterKey { file: "/run/credentials/key".into() }),
+        sample("hand.Authenticated", &authenticated),
+        sample("hand.Rekey", &rekey),
+        sample("hand.Rekeyed", &rekeyed),
     ]
 }

@@ -1,0 +1,234 @@
+//! Where the server's master key is kept: a file, a file under a passphrase, a systemd credential. Which key is the right one is said by the store.
+//!
+//! A change of the key writes the next one beside the one in use; the store's transaction decides which of the two counts, and [`Kept::unlock`]
+//! finishes or clears away what a kill left.
+
+use crate::ServerError;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use vigo_hand::{Hand, KeyForm, NewPassphrase};
+
+/// How a master key is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keeping {
+    /// In `keys/master.key`, which only its owner may read.
+    #[default]
+    File,
+    /// There, under a passphrase.
+    Passphrase,
+    /// In the systemd credential `vigo-master-key`, which systemd-creds(1) may have put under a TPM2.
+    Credential,
+}
+
+impl Keeping {
+    /// The word in settings, logs and answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Passphrase => "passphrase",
+            Self::Credential => "credential",
+        }
+    }
+
+    /// The kind of that word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::File, Self::Passphrase, Self::Credential].into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// The name of the credential, and of the one that is to take its place.
+const CREDENTIAL: &str = "vigo-master-key";
+const NEXT_CREDENTIAL: &str = "vigo-master-key-next";
+
+/// Where the key is kept, and where its passphrase comes from.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// `keys/` of the data folder.
+    folder: PathBuf,
+    /// How the settings say that it is to be kept.
+    pub keeping: Keeping,
+    /// Holds the passphrase, if there is one.
+    passphrase_file: Option<PathBuf>,
+    /// `$CREDENTIALS_DIRECTORY`.
+    credentials: Option<PathBuf>,
+}
+
+impl Kept {
+    /// Keys in that folder.
+    #[must_use]
+    pub fn new(folder: PathBuf, keeping: Keeping, passphrase_file: Option<PathBuf>) -> Self {
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        Self { folder, keeping, passphrase_file, credentials: credentials.filter(|path| path.is_absolute()) }
+    }
+
+    /// The file of a key that is kept in one.
+    #[must_use]
+    pub fn file(&self) -> PathBuf {
+        self.folder.join("master.key")
+    }
+
+    /// The file of the key that is to take its place.
+    #[must_use]
+    pub fn next_file(&self) -> PathBuf {
+        self.folder.join("master.key.next")
+    }
+
+    /// True if there is a key anywhere.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.candidates().iter().any(|path| path.exists())
+    }
+
+    fn candidates(&self) -> Vec<PathBuf> {
+        let credential = |name| self.credentials.as_ref().map(|folder| folder.join(name));
+        let credentials = [credential(CREDENTIAL), credential(NEXT_CREDENTIAL)];
+        let files = [Some(self.file()), Some(self.next_file())];
+        credentials.into_iter().chain(files).flatten().collect()
+    }
+
+    /// The key's credential that is not this one, for a change of the key.
+    ///
+    /// # Errors
+    /// When there is none, with the commands that make one.
+    pub fn other_credential(&self, hand: &mut Hand, than: &[u8; 16]) -> Result<PathBuf, ServerError> {
+        let folder = self.credentials.as_deref();
+        let there = folder.iter().flat_map(|folder| [folder.join(CREDENTIAL), folder.join(NEXT_CREDENTIAL)]);
+        for path in there.filter(|path| path.exists()) {
+            if hand.look_at_key(&path)?.id != *than {
+                return Ok(path);
+            }
+        }
+        Err(ServerError::NoCredential { name: if folder.is_some() { NEXT_CREDENTIAL } else { CREDENTIAL } })
+    }
+
+    /// Unlocks the key with that id, wherever it is, and finishes or clears away a change of the key that was interrupted.
+    ///
+    /// # Errors
+    /// When it is nowhere, is under another passphrase, or cannot be read.
+    pub fn unlock(&self, hand: &mut Hand, id: &[u8; 16]) -> Result<PathBuf, ServerError> {
+        let found = self.find(hand, id)?;
+        self.open(hand, &found)?;
+        self.settle(&found)?;
+        Ok(if found == self.next_file() { self.file() } else { found })
+    }
+
+    /// Unlocks it again in another hand.
+    ///
+    /// # Errors
+    /// As [`Kept::unlock`].
+    pub fn open(&self, hand: &mut Hand, file: &Path) -> Result<[u8; 16], ServerError> {
+        match hand.look_at_key(file)?.form {
+            KeyForm::Plain => Ok(hand.unlock_vault(file)?),
+            KeyForm::Passphrase => {
+                let input = self.passphrase()?;
+                Ok(hand.unlock_vault_with(file, input.as_fd())?)
+            }
+        }
+    }
+
+    fn find(&self, hand: &mut Hand, id: &[u8; 16]) -> Result<PathBuf, ServerError> {
+        let path = || self.folder.parent().unwrap_or(&self.folder).to_path_buf();
+        let there: Vec<PathBuf> = self.candidates().into_iter().filter(|path| path.exists()).collect();
+        if there.is_empty() {
+            return Err(ServerError::MasterKeyMissing { path: path() });
+        }
+        for candidate in there {
+            if hand.look_at_key(&candidate)?.id == *id {
+                return Ok(candidate);
+            }
+        }
+        Err(ServerError::MasterKey { path: path() })
+    }
+
+    /// After a change of the key: finds the one with that id and lets it take its place.
+    ///
+    /// # Errors
+    /// As [`Kept::unlock`].
+    pub fn settle_under(&self, hand: &mut Hand, id: &[u8; 16]) -> Result<(), ServerError> {
+        let found = self.find(hand, id)?;
+        self.settle(&found)
+    }
+
+    /// Which key counts is known: the other one goes, or this one takes its place.
+    fn settle(&self, found: &Path) -> Result<(), ServerError> {
+        let (file, next) = (self.file(), self.next_file());
+        let failed = |path: &Path| {
+            let path = path.to_path_buf();
+            move |cause| ServerError::Write { path, cause }
+        };
+        if found == next {
+            std::fs::rename(&next, &file).map_err(failed(&file))?;
+        } else if next.exists() {
+            std::fs::remove_file(&next).map_err(failed(&next))?;
+        }
+        if found != file && found != next && file.exists() {
+            // It is kept outside since: what is left is the key before.
+            std::fs::remove_file(&file).map_err(failed(&file))?;
+        }
+        let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
+        synced.map_err(failed(&self.folder))
+    }
+
+    /// The first key of all, made or taken as the settings say.
+    ///
+    /// # Errors
+    /// When it cannot be written, or there is no credential.
+    pub fn create(&self, hand: &mut Hand) -> Result<[u8; 16], ServerError> {
+        if self.file().exists() {
+            // Left by a start that was killed before the deployment was stored: it is good, nothing was made under it yet.
+            return self.open(hand, &self.file());
+        }
+        match self.keeping {
+            Keeping::File => Ok(hand.create_master_key(&self.file())?),
+            Keeping::Passphrase => {
+                hand.prepare_master_key(None)?;
+                let input = self.passphrase()?;
+                let passphrase = NewPassphrase { input: input.as_fd(), twice: false };
+                hand.store_next_master_key(&self.file(), Some(passphrase))?;
+                Ok(hand.adopt_master_key()?)
+            }
+            Keeping::Credential => {
+                let credential = self.credentials.as_ref().map(|folder| folder.join(CREDENTIAL));
+                let credential = credential.filter(|path| path.exists());
+                let credential = credential.ok_or(ServerError::NoCredential { name: CREDENTIAL })?;
+                Ok(hand.unlock_vault(&credential)?)
+            }
+        }
+    }
+
+    /// Where the passphrase is read from.
+    ///
+    /// # Errors
+    /// When no file was named, or it cannot be opened.
+    pub fn passphrase(&self) -> Result<OwnedFd, ServerError> {
+        let file = self.passphrase_file.as_ref().ok_or(ServerError::NoPassphrase)?;
+        open(file)
+    }
+
+    /// How the key in that file is kept.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn keeping_of(&self, hand: &mut Hand, file: &Path) -> Result<Keeping, ServerError> {
+        if !file.starts_with(&self.folder) {
+            return Ok(Keeping::Credential);
+        }
+        Ok(match hand.look_at_key(file)?.form {
+            KeyForm::Plain => Keeping::File,
+            KeyForm::Passphrase => Keeping::Passphrase,
+        })
+    }
+}
+
+/// Opens a file for the hand to read a passphrase from.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn open(file: &Path) -> Result<OwnedFd, ServerError> {
+    let opened: io::Result<File> = File::open(file);
+    opened.map(OwnedFd::from).map_err(|cause| ServerError::Read { path: file.into(), cause })
+}

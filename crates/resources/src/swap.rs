@@ -7,7 +7,7 @@ use vigo_base::AbsolutePath;
 use vigo_resource::{
     Applied, AttributeInfo, AttributeProblem, Attributes, Change, Context, EntryKind, Erase, Example,
     Failure, Host, Kind, Outcome, Plan, Provides, Resource, Storage, StorageContent, SwapState, SwapStep,
-    TypeInfo,
+    TypeInfo, Unchanged,
 };
 use vigo_swap::{Fstab, parse_size};
 
@@ -150,6 +150,12 @@ impl Resource for Swap {
         if self.is_absent {
             return self.plan_absence(host, context, &state, storage, &table);
         }
+        if self.is_closed(host, &state, storage.as_ref(), &table)? {
+            return Ok(Plan::Unchanged(Unchanged::Guard(format!(
+                "`swap_policy` has closed `{}`, or put it below an encrypted mapping",
+                self.name
+            ))));
+        }
         self.plan_presence(host, &state, storage, &table)
     }
 
@@ -276,6 +282,21 @@ impl Swap {
             None => fstab.add(&wanted),
         }
         Ok(table.change(fstab.text()))
+    }
+
+    /// True if a `swap_policy` of this machine took it out of use: it has the last word, else both would undo each other's work in every run.
+    fn is_closed(
+        &self,
+        host: &dyn Host,
+        state: &SwapState,
+        storage: Option<&Storage>,
+        table: &Table,
+    ) -> Result<bool, Failure> {
+        let lines = tables::lines(host, &Fstab::new(table.text()), state)?;
+        Ok(lines.iter().filter(|line| line.entry.marked).any(|line| {
+            let same = line.storage.as_ref().zip(storage).is_some_and(|(one, other)| one.path == other.path);
+            same || line.entry.spec == self.name
+        }))
     }
 
     /// The lines of fstab that are about this file or device.

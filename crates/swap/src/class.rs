@@ -23,11 +23,15 @@ pub fn class_of_file(files: &dyn Files, path: &str) -> SwapClass {
 struct Looking<'a> {
     files: &'a dyn Files,
     crypttab: Crypttab,
+    /// There is a crypttab, and this process may not read it.
+    is_crypttab_hidden: bool,
 }
 
 impl<'a> Looking<'a> {
     fn new(files: &'a dyn Files) -> Self {
-        Self { files, crypttab: Crypttab::new(&files.text("/etc/crypttab").unwrap_or_default()) }
+        let text = files.text("/etc/crypttab");
+        let is_crypttab_hidden = text.is_none() && files.exists("/etc/crypttab");
+        Self { files, crypttab: Crypttab::new(&text.unwrap_or_default()), is_crypttab_hidden }
     }
 
     fn device(&self, path: &str, depth: usize) -> SwapClass {
@@ -83,7 +87,10 @@ impl<'a> Looking<'a> {
         match self.crypttab.entry(mapped) {
             Some(entry) if entry.is_null() => SwapClass::Plain,
             Some(entry) if entry.is_ephemeral() => SwapClass::EncryptedEphemeral,
-            None if uuid.starts_with("CRYPT-PLAIN-") => SwapClass::EncryptedEphemeral,
+            // Who may not read the table does not know of a key that is kept.
+            None if uuid.starts_with("CRYPT-PLAIN-") && !self.is_crypttab_hidden => {
+                SwapClass::EncryptedEphemeral
+            }
             Some(_) | None => SwapClass::EncryptedPersistent,
         }
     }

@@ -87,6 +87,15 @@ fn a_mapping_whose_cipher_does_nothing_is_plain() {
 }
 
 #[test]
+fn a_crypttab_that_may_not_be_read_is_no_proof_of_a_new_key() {
+    let mapping = [("/sys/block/dm-0/dm/uuid", "CRYPT-PLAIN-x\n"), ("/sys/block/dm-0/dm/name", "x\n")];
+    assert_eq!(class_of_device(&fixture(&mapping), "/dev/dm-0"), SwapClass::EncryptedEphemeral);
+    let mut hidden = mapping.to_vec();
+    hidden.push(("/etc/crypttab", "->"));
+    assert_eq!(class_of_device(&fixture(&hidden), "/dev/dm-0"), SwapClass::EncryptedPersistent);
+}
+
+#[test]
 fn units_generators_and_services_that_bring_swap_back_are_told() {
     assert_eq!(
         names(&[

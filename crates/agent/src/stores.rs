@@ -222,6 +222,10 @@ mod tests {
             }),
         };
         Applied::load(&folder).unwrap().put("a:b", record.clone()).unwrap();
+        let other = AppliedRecord { attributes: Digest::of(b"y"), ..record.clone() };
+        Applied::load(&folder).unwrap().put("a:d", other).unwrap();
+        // What was ever given here, each once.
+        assert_eq!(Applied::load(&folder).unwrap().secrets(), ["web/token".parse().unwrap()]);
         assert_eq!(Applied::load(&folder).unwrap().get("a:b"), Some(record));
         assert_eq!(Applied::load(&folder).unwrap().get("a:c"), None);
     }

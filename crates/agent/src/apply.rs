@@ -9,7 +9,8 @@ use crate::machine::Machine;
 use crate::posture::{Facts, Posture};
 use crate::secrets::{LocalSecrets, LocalSource, open_vault};
 use crate::{enrolment, last_run, output, reports, traits};
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
@@ -48,14 +49,14 @@ pub fn apply(machine: &Machine, arguments: &ApplyArguments) -> Result<Exit, Agen
     if compiled.unmatched {
         tracing::warn!("no match block fits `{name}`: nothing is to be done");
     }
-    let mut secrets =
-        LocalSecrets { hands: Rc::clone(&hands), source, passphrase_file, obtained: BTreeMap::new() };
+    let secrets =
+        LocalSecrets { hands: Rc::clone(&hands), source, passphrase_file, obtained: RefCell::default() };
     let wanted = Wanted {
         bundle: &compiled.bundle,
         parameters: &[],
         envoy: facts_of(name.as_str(), "", &environment),
     };
-    let report = converge(machine, &hands, &wanted, &traits, &mut secrets, &arguments.converge)?;
+    let report = converge(machine, &hands, &wanted, &traits, &secrets, &arguments.converge)?;
 
     let facts = Facts { hand: hands.status(), ..facts };
     let posture = lowered(Posture::assess(&facts, machine.settings.arena, &identity), &secrets.source);

@@ -1,6 +1,7 @@
 //! The command line of `vigo`. What an option does is written here once; `--help` and the completions come from it.
 
 use crate::duration::parse_duration;
+use crate::settings::SecretCache;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +23,9 @@ pub struct Arguments {
     /// How log lines look [default: text]
     #[arg(long, global = true, env = "VIGO_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// How long the daemon's hand keeps values of secrets: while their epoch lasts, or until the end of a run [default: epoch]
+    #[arg(long, global = true, env = "VIGO_SECRET_CACHE", value_name = "WHEN")]
+    pub secret_cache: Option<SecretCache>,
     /// What to do
     #[command(subcommand)]
     pub command: Command,

@@ -38,7 +38,7 @@ pub fn converge(
     hands: &Rc<Hands>,
     wanted: &Wanted<'_>,
     traits: &Traits,
-    secrets: &mut dyn Secrets,
+    secrets: &dyn Secrets,
     arguments: &ConvergeArguments,
 ) -> Result<RunReport, AgentError> {
     let mut host = machine.host(hands)?;

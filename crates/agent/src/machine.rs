@@ -2,7 +2,7 @@
 
 use crate::error::AgentError;
 use crate::posture::Facts;
-use crate::settings::Settings;
+use crate::settings::{SecretCache, Settings};
 use crate::state::State;
 use crate::traits;
 use std::cell::RefCell;
@@ -76,6 +76,7 @@ impl Machine {
             intents: Some(self.state.intents()),
             salt_seed: Some(seed(&self.state.root)?),
             envoy,
+            detect_drift: self.settings.secret_cache == SecretCache::Apply,
         };
         Ok(Rc::new(Hands::new(Rc::clone(&self.spawner), options, self.settings.allow_insecure_arena)))
     }

@@ -40,6 +40,7 @@ impl Agent {
             interval: Duration::from_secs(300),
             arena: arena::Choice::Auto,
             arena_max: arena::Options::default().max,
+            secret_cache: crate::settings::SecretCache::Epoch,
             allow_insecure_arena: false,
             origins: Vec::new(),
         };

@@ -8,10 +8,12 @@ use crate::held::{self, Held};
 use crate::link::{Link, seconds_now};
 use crate::machine::Machine;
 use crate::posture::{Facts, Posture};
-use crate::secrets::{ServerSecrets, drop_stale, versions};
+use crate::secrets::{ServerSecrets, drop_all, drop_stale, versions};
+use crate::settings::SecretCache;
 use crate::traits::{self, Traits};
 use crate::{last_run, output, reports};
 use prost::Message;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 use vigo_base::{Blame, Digest, Exit};
@@ -101,13 +103,14 @@ pub fn through(
     if !offline {
         drop_stale(hands, &known);
     }
-    let mut secrets = ServerSecrets {
+    let secrets = ServerSecrets {
         hands: Rc::clone(hands),
-        link: if offline { None } else { Some(&mut link) },
+        link: RefCell::new(if offline { None } else { Some(&mut link) }),
         enrolment,
         standing,
-        versions: known,
-        away: offline,
+        versions: RefCell::new(known),
+        away: Cell::new(offline),
+        later: RefCell::default(),
         posture: &|hands| assess(machine, &facts, hands),
     };
     let assignment = held.assignment.assignment();
@@ -117,7 +120,11 @@ pub fn through(
         parameters: &assignment.parameters,
         envoy: facts_of(&assignment.name, &enrolment.envoy.to_string(), &assignment.environment),
     };
-    let report = converge(machine, hands, &wanted, &traits, &mut secrets, arguments)?;
+    let report = converge(machine, hands, &wanted, &traits, &secrets, arguments);
+    if machine.settings.secret_cache == SecretCache::Apply {
+        drop_all(hands);
+    }
+    let report = report?;
 
     let posture = assess(machine, &facts, hands);
     let frame = reports::Frame {

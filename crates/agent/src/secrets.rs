@@ -4,7 +4,8 @@ use crate::enrolment::Enrolment;
 use crate::error::AgentError;
 use crate::link::Link;
 use crate::posture::Posture;
-use std::collections::BTreeMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use vigo_base::{Blame, Sealed, SecretPath, SecretVersion, limits};
@@ -23,15 +24,17 @@ pub struct ServerSecrets<'a> {
     /// The hand that opens them.
     pub hands: Rc<Hands>,
     /// The session; `None` when the server was not reached.
-    pub link: Option<&'a mut Link>,
+    pub link: RefCell<Option<&'a mut Link>>,
     /// Who asks.
     pub enrolment: &'a Enrolment,
     /// Term and generation of the assignment that entitles.
     pub standing: (u64, u64),
     /// The current versions, as the server said at the last check-in.
-    pub versions: BTreeMap<SecretPath, SecretVersion>,
+    pub versions: RefCell<BTreeMap<SecretPath, SecretVersion>>,
     /// The server was not reached: values are missing for that reason alone.
-    pub away: bool,
+    pub away: Cell<bool>,
+    /// Those whose targets the hand can look at without them (`secret_cache: apply`).
+    pub later: RefCell<BTreeSet<SecretPath>>,
     /// What protection this machine gives, to be read back when the hand runs.
     pub posture: &'a dyn Fn(&Hands) -> Posture,
 }
@@ -67,30 +70,82 @@ pub fn drop_stale(hands: &Hands, now: &BTreeMap<SecretPath, SecretVersion>) {
     }
 }
 
+/// Wipes every value from the hand after a run (`secret_cache: apply`). What it remembers of targets stays. A hand that does not do it is ended.
+pub fn drop_all(hands: &Hands) {
+    if !hands.is_running() {
+        return;
+    }
+    let dropped = hands.with(|hand| {
+        let held: Vec<SecretPath> = hand.held()?.into_iter().map(|(path, _)| path).collect();
+        hand.forget(&held)
+    });
+    if let Err(failure) = dropped {
+        tracing::warn!("the hand that held the values of this run is ended: {}", failure.reason);
+        hands.end();
+    }
+}
+
 impl Secrets for ServerSecrets<'_> {
-    fn obtain(&mut self, paths: &[SecretPath]) -> Answers {
-        let mut answers = Vec::with_capacity(paths.len());
-        for batch in paths.chunks(limits::SECRET_BATCH) {
-            answers.extend(self.batch(batch));
+    fn obtain(&self, paths: &[SecretPath]) -> Answers {
+        let covered = self.covered();
+        let known = |path: &SecretPath| {
+            let version = self.version(path)?;
+            (covered.get(path) == Some(&version)).then_some(version)
+        };
+        let (later, now): (Vec<_>, Vec<_>) = paths.iter().cloned().partition(|path| known(path).is_some());
+        self.later.borrow_mut().extend(later);
+        let mut fetched = self.batches(&now).into_iter();
+        let missing = || Err(Failure::blocked("the server left out a secret that was asked for"));
+        let answer = |path: &SecretPath| match known(path) {
+            Some(version) => Ok(version),
+            None => fetched.next().unwrap_or_else(missing),
+        };
+        paths.iter().map(answer).collect()
+    }
+
+    fn is_left_for_later(&self, path: &SecretPath) -> bool {
+        self.later.borrow().contains(path)
+    }
+
+    fn hold(&self, paths: &[SecretPath]) -> Result<(), Failure> {
+        let wanted: Vec<SecretPath> =
+            paths.iter().filter(|path| self.is_left_for_later(path)).cloned().collect();
+        for (path, answer) in wanted.iter().zip(self.batches(&wanted)) {
+            answer.map_err(|failure| Failure {
+                reason: format!("cannot get secret `{path}`: {}", failure.reason),
+                ..failure
+            })?;
+            self.later.borrow_mut().remove(path);
         }
-        answers
+        Ok(())
     }
 
     fn version(&self, path: &SecretPath) -> Option<SecretVersion> {
-        self.versions.get(path).copied()
+        self.versions.borrow().get(path).copied()
     }
 
     fn is_away(&self) -> bool {
-        self.away
+        self.away.get()
     }
 }
 
 impl ServerSecrets<'_> {
+    fn batches(&self, paths: &[SecretPath]) -> Answers {
+        paths.chunks(limits::SECRET_BATCH).flat_map(|batch| self.batch(batch)).collect()
+    }
+
+    /// What stands in targets that a hand which keeps no values can look at all the same.
+    fn covered(&self) -> BTreeMap<SecretPath, SecretVersion> {
+        if !self.hands.is_running() {
+            return BTreeMap::new();
+        }
+        self.hands.with(vigo_hand::Hand::covered).unwrap_or_default().into_iter().collect()
+    }
+
     /// What the hand does not hold in its current version is fetched.
-    fn batch(&mut self, paths: &[SecretPath]) -> Answers {
+    fn batch(&self, paths: &[SecretPath]) -> Answers {
         let held = self.held();
-        let has =
-            |path: &SecretPath| held.get(path).filter(|version| self.versions.get(path) == Some(*version));
+        let has = |path: &SecretPath| held.get(path).filter(|version| self.version(path) == Some(**version));
         let wanted: Vec<SecretPath> = paths.iter().filter(|path| has(path).is_none()).cloned().collect();
         let have: BTreeMap<SecretPath, SecretVersion> =
             paths.iter().filter_map(|path| Some((path.clone(), *has(path)?))).collect();
@@ -112,7 +167,7 @@ impl ServerSecrets<'_> {
         self.hands.with(vigo_hand::Hand::held).unwrap_or_default().into_iter().collect()
     }
 
-    fn fetch(&mut self, paths: &[SecretPath]) -> Answers {
+    fn fetch(&self, paths: &[SecretPath]) -> Answers {
         let all = |failure: &Failure| paths.iter().map(|_| Err(failure.clone())).collect();
         match self.exchange(paths) {
             Ok((reply, binding)) => self.open(paths, reply, &binding),
@@ -121,13 +176,14 @@ impl ServerSecrets<'_> {
     }
 
     /// Asks the server to seal the values to a new one-time key of the hand.
-    fn exchange(&mut self, paths: &[SecretPath]) -> Result<(SecretReply, Binding), Failure> {
+    fn exchange(&self, paths: &[SecretPath]) -> Result<(SecretReply, Binding), Failure> {
         let away = || {
             Failure::blocked("offline: the server is away and this machine holds no value")
                 .help("it goes on by itself when the server can be reached again")
         };
-        let Some(link) = self.link.as_deref_mut() else {
-            self.away = true;
+        let mut link = self.link.borrow_mut();
+        let Some(link) = link.as_deref_mut() else {
+            self.away.set(true);
             return Err(away());
         };
         let random = |error: vigo_wire::WireError| Failure::failed(error.to_string());
@@ -156,7 +212,7 @@ impl ServerSecrets<'_> {
             }
             Err(error) if error.blame() == Blame::Peer => {
                 tracing::warn!("secrets cannot be fetched: {}", vigo_base::chain(&error));
-                self.away = true;
+                self.away.set(true);
                 Err(away())
             }
             Err(error) => Err(Failure::blocked(error.to_string())),
@@ -164,7 +220,7 @@ impl ServerSecrets<'_> {
     }
 
     /// Gives the sealed values to the hand, all of them or none.
-    fn open(&mut self, paths: &[SecretPath], reply: SecretReply, binding: &Binding) -> Answers {
+    fn open(&self, paths: &[SecretPath], reply: SecretReply, binding: &Binding) -> Answers {
         if paths.iter().zip(&reply.items).any(|(path, item)| item.path != path.as_str()) {
             let other = Failure::blocked(
                 "the server answered with another secret than the one that was asked for; nothing of its answer is taken",
@@ -187,7 +243,7 @@ impl ServerSecrets<'_> {
         if let Err(failure) = opened {
             return answers.into_iter().map(|answer| answer.and(Err(failure.clone()))).collect();
         }
-        self.versions.extend(items.into_iter().map(|item| (item.path, item.version)));
+        self.versions.borrow_mut().extend(items.into_iter().map(|item| (item.path, item.version)));
         answers
     }
 }
@@ -238,11 +294,11 @@ pub struct LocalSecrets {
     /// Where the passphrase of a vault comes from.
     pub passphrase_file: Option<PathBuf>,
     /// Versions that were obtained.
-    pub obtained: BTreeMap<SecretPath, SecretVersion>,
+    pub obtained: RefCell<BTreeMap<SecretPath, SecretVersion>>,
 }
 
 impl Secrets for LocalSecrets {
-    fn obtain(&mut self, paths: &[SecretPath]) -> Answers {
+    fn obtain(&self, paths: &[SecretPath]) -> Answers {
         let answers = match &self.source {
             LocalSource::None => {
                 let failure = Failure::blocked("no source of secrets was named")
@@ -257,14 +313,14 @@ impl Secrets for LocalSecrets {
         };
         for (path, answer) in paths.iter().zip(&answers) {
             if let Ok(version) = answer {
-                self.obtained.insert(path.clone(), *version);
+                self.obtained.borrow_mut().insert(path.clone(), *version);
             }
         }
         answers
     }
 
     fn version(&self, path: &SecretPath) -> Option<SecretVersion> {
-        self.obtained.get(path).copied()
+        self.obtained.borrow().get(path).copied()
     }
 
     /// Without a source, what was applied and not touched since stays; with one, its answer counts.

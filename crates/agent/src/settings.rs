@@ -34,8 +34,20 @@ pub struct Settings {
     pub arena_max: usize,
     /// Go on with plain pages where no protected ones can be had.
     pub allow_insecure_arena: bool,
+    /// How long the values of secrets are kept.
+    pub secret_cache: SecretCache,
     /// Where each of these comes from, by the names of the file.
     pub origins: Vec<(&'static str, Origin)>,
+}
+
+/// How long the hand of the daemon keeps the values of secrets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum SecretCache {
+    /// As long as their epoch lasts: an envoy without its server goes on converging.
+    #[default]
+    Epoch,
+    /// Until the end of the run. Drift of targets is seen by a keyed MAC; a value is fetched when it is needed.
+    Apply,
 }
 
 /// Where a setting comes from.
@@ -71,10 +83,19 @@ struct File {
     arena: Option<Choice>,
     arena_max: Option<usize>,
     allow_insecure_arena: Option<bool>,
+    secret_cache: Option<SecretCache>,
 }
 
-const KEYS: [&str; 7] =
-    ["state_dir", "log_level", "log_format", "interval", "arena", "arena_max", "allow_insecure_arena"];
+const KEYS: [&str; 8] = [
+    "state_dir",
+    "log_level",
+    "log_format",
+    "interval",
+    "arena",
+    "arena_max",
+    "allow_insecure_arena",
+    "secret_cache",
+];
 
 impl Settings {
     /// Lays the command line over the environment over the file over the defaults. `matches` says which of the first two an option is from.
@@ -109,6 +130,9 @@ impl Settings {
             allow_insecure_arena: layers
                 .take("allow_insecure_arena", None, file.allow_insecure_arena)
                 .unwrap_or(false),
+            secret_cache: layers
+                .take("secret_cache", arguments.secret_cache, file.secret_cache)
+                .unwrap_or_default(),
             origins: layers.origins,
         })
     }
@@ -132,6 +156,7 @@ impl Settings {
             ("arena", arena.to_owned()),
             ("arena_max", self.arena_max.to_string()),
             ("allow_insecure_arena", self.allow_insecure_arena.to_string()),
+            ("secret_cache", word(self.secret_cache.to_possible_value())),
         ];
         let origin = |name| {
             let known = self.origins.iter().find(|(known, _)| *known == name);
@@ -231,6 +256,7 @@ impl File {
                 Kind::Boolean(allowed) => self.allow_insecure_arena = Some(allowed),
                 _ => return Err(wrong(value, "`allow_insecure_arena` is `true` or `false`")),
             },
+            "secret_cache" => self.secret_cache = Some(word(value)?),
             other => {
                 let near = vigo_syntax::nearest(other, KEYS).map_or_else(
                     || format!("the settings are: {}", KEYS.join(", ")),

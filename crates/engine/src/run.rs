@@ -35,7 +35,7 @@ pub struct RunInput<'a> {
     /// What resources with secrets were last applied with.
     pub applied: &'a mut dyn AppliedStore,
     /// Where secrets come from.
-    pub secrets: &'a mut dyn Secrets,
+    pub secrets: &'a dyn Secrets,
     /// What kind of run this is.
     pub options: RunOptions,
 }
@@ -127,7 +127,7 @@ fn overlaid(variables: &[Entry], parameters: &[Entry]) -> Vec<Entry> {
 /// What became of the request for each secret.
 type Values = HashMap<SecretPath, Result<SecretVersion, Failure>>;
 
-fn obtain(secrets: &mut dyn Secrets, paths: &[SecretPath]) -> Values {
+fn obtain(secrets: &dyn Secrets, paths: &[SecretPath]) -> Values {
     if paths.is_empty() {
         return Values::new();
     }

@@ -58,8 +58,18 @@ impl Stamp {
 
 /// Where the values of secrets come from. They never come here: only word that the hand holds them.
 pub trait Secrets {
-    /// Sees to it that the hand holds these values; one answer per path, in that order. Asked at most once a run, and not at all when nothing needs a secret.
-    fn obtain(&mut self, paths: &[SecretPath]) -> Vec<Result<SecretVersion, Failure>>;
+    /// Sees to it that the hand holds these values, or can hold them on demand; one answer per path, in that order. Asked at most once a run, and not at all when nothing needs a secret.
+    fn obtain(&self, paths: &[SecretPath]) -> Vec<Result<SecretVersion, Failure>>;
+    /// True if [`Secrets::obtain`] left the value of that secret for later, because what it stands in can be looked at without it.
+    fn is_left_for_later(&self, path: &SecretPath) -> bool {
+        let _ = path;
+        false
+    }
+    /// Fetches those of these values that were left for later: a resource needs one of them after all.
+    fn hold(&self, paths: &[SecretPath]) -> Result<(), Failure> {
+        let _ = paths;
+        Ok(())
+    }
     /// The version that is current as far as is known, without fetching a value.
     fn version(&self, path: &SecretPath) -> Option<SecretVersion>;
     /// True if values are missing only because who has them cannot be reached now. Then, and only then, a file that nobody touched since it was applied is taken as right; a secret that was refused or removed blocks.

@@ -3,7 +3,7 @@
 
 mod world;
 
-use vigo_resource::Outcome;
+use vigo_resource::{Host, Outcome};
 use vigo_testkit::fake::FakeCommand;
 use vigo_wire::bundle::Resource;
 use vigo_wire::node::{Entry, Kind, Node};
@@ -27,7 +27,7 @@ fn secrets_are_asked_for_once_and_together_and_only_those_that_may_be_needed() {
     world.secret("web/token", 1, CANARY);
     world.secret("db/password", 1, CANARY);
     let report = world.run();
-    assert_eq!(world.secrets.asked, [["db/password", "maybe/this", "web/token"]]);
+    assert_eq!(*world.secrets.asked.borrow(), [["db/password", "maybe/this", "web/token"]]);
     assert_eq!(report.summary().changed, 3);
     assert_eq!(world.host.node(&path("/etc/a")).unwrap().mode.bits(), 0o600);
 }
@@ -99,7 +99,7 @@ fn a_subscription_reacts_to_the_version_alone_until_it_succeeded() {
     world.host.add_command("reload it", FakeCommand::exits(0));
     assert_eq!(outcome(&world.run(), "c:reload"), Outcome::Updated);
     assert_eq!(outcome(&world.run(), "c:reload"), Outcome::Skipped);
-    assert!(world.secrets.asked.is_empty(), "no value is fetched for a subscription");
+    assert!(world.secrets.asked.borrow().is_empty(), "no value is fetched for a subscription");
 }
 
 #[test]
@@ -214,4 +214,25 @@ fn a_report_says_which_secret_was_handed_over_in_which_way() {
     assert_eq!(exposures(&world.run()), [file, "c:x db/password v1 environment"]);
     world.secrets.away = true;
     assert_eq!(exposures(&world.run())[0], file, "nobody touched it since");
+}
+
+#[test]
+fn a_value_that_was_left_for_later_is_fetched_only_when_something_needs_it() {
+    let again = [("command", "feed"), ("stdin~", "{{ secret('db/password') }}"), ("creates", "/etc/done")];
+    let mut world = World::new(vec![secret_file("a", "/etc/a", "web/token"), resource("exec", "x", &again)]);
+    world.secret("web/token", 1, CANARY);
+    world.secret("db/password", 1, CANARY);
+    world.host.add_command("feed", FakeCommand::exits(0));
+    world.run();
+    world.write("/etc/done", "");
+    world.secrets.later = ["web/token", "db/password"].iter().map(|path| path.parse().unwrap()).collect();
+    assert_eq!(outcomes(&world.run()), ["c:a unchanged", "c:x unchanged"]);
+    assert!(world.secrets.held.borrow().is_empty(), "nothing needed a value");
+    world.write("/etc/a", "touched");
+    assert_eq!(outcomes(&world.run()), ["c:a updated", "c:x unchanged"]);
+    assert_eq!(*world.secrets.held.borrow(), ["web/token"], "and that of the command is not fetched");
+    world.host.remove_file(&path("/etc/done")).unwrap();
+    world.secrets.held.borrow_mut().clear();
+    assert_eq!(outcomes(&world.run()), ["c:a unchanged", "c:x updated"]);
+    assert_eq!(*world.secrets.held.borrow(), ["db/password"]);
 }

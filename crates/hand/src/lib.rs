@@ -30,6 +30,8 @@
 //! | `Commit` | node | puts it in its place |
 //! | `Discard` | node | throws it away |
 //! | `Run` | node | runs a command that gets secrets |
+//! | `Verify` | node | whether a target is what it was, without its values |
+//! | `Covered` | node | paths and versions that `Verify` may know |
 //! | `Scrub` | node | replaces every form of every value in some bytes |
 //! | `ReadAndSeal` | operator | reads a value and seals it to the server's entry key |
 //! | `ReadIntoRecord` | operator | reads a value into a record of the vault |

@@ -23,6 +23,8 @@ pub struct StartOptions {
     pub salt_seed: Option<[u8; 32]>,
     /// Bound into those salts.
     pub envoy: Option<EnvoyId>,
+    /// Remember a MAC of each target with a secret, for [`crate::Hand::verify`].
+    pub detect_drift: bool,
 }
 
 impl StartOptions {
@@ -33,7 +35,7 @@ impl StartOptions {
     #[must_use]
     pub const fn new(role: Role) -> Self {
         let (arena, arena_max) = (arena::Choice::Auto, Self::ARENA_MAX);
-        Self { role, arena, arena_max, intents: None, salt_seed: None, envoy: None }
+        Self { role, arena, arena_max, intents: None, salt_seed: None, envoy: None, detect_drift: false }
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Context<'a> {
     pub missing_secret: Option<&'a Failure>,
     /// The secrets that this machine was ever given a value of, as far as it remembers: what has to be rotated when they may have been seen.
     pub served: &'a [SecretPath],
+    /// Sees to secrets that were left for later.
+    pub on_demand: &'a dyn SecretsOnDemand,
     /// What the other resources of the run manage.
     pub managed: &'a dyn ManagedPaths,
 }
@@ -46,6 +48,29 @@ pub trait ManagedPaths {
     fn holds(&self, path: &AbsolutePath) -> bool;
 }
 
+/// Secrets whose values are fetched only when one is needed.
+pub trait SecretsOnDemand {
+    /// True if a value that the resource uses was left for later: then the host first finds out whether it is needed at all.
+    fn is_left_for_later(&self) -> bool;
+
+    /// Sees to it that all values which the resource uses are held.
+    fn hold(&self) -> Result<(), Failure>;
+}
+
+/// Every value that can be had is held.
+#[derive(Clone, Copy, Debug)]
+pub struct AllHeld;
+
+impl SecretsOnDemand for AllHeld {
+    fn is_left_for_later(&self) -> bool {
+        false
+    }
+
+    fn hold(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
 /// No path is managed.
 #[derive(Clone, Copy, Debug)]
 pub struct NothingManaged;
@@ -59,6 +84,12 @@ impl ManagedPaths for NothingManaged {
 impl Context<'_> {
     /// Says no when a secret that the resource uses cannot be had. To be asked before the first use of a value, and not before: what needs no value goes on without.
     pub fn require_secrets(&self) -> Result<(), Failure> {
+        self.refuse_missing()?;
+        if self.on_demand.is_left_for_later() { self.on_demand.hold() } else { Ok(()) }
+    }
+
+    /// Says no when a secret that the resource uses cannot be had, and fetches nothing: for what may find out without the value.
+    pub fn refuse_missing(&self) -> Result<(), Failure> {
         self.missing_secret.map_or(Ok(()), |failure| Err(failure.clone()))
     }
 

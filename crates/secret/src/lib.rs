@@ -6,6 +6,7 @@
 
 mod buffer;
 mod derive;
+mod drift;
 mod envelope;
 mod error;
 mod filter;
@@ -17,6 +18,7 @@ mod seal;
 
 pub use buffer::SecretBuf;
 pub use derive::{MacLabel, MasterKey, WrapLabel};
+pub use drift::{DriftKey, DriftMac};
 pub use envelope::{RECORD_FORMAT, open_record, seal_record};
 pub use error::SecretError;
 pub use filter::{Salt, apply, apply_all};

@@ -21,7 +21,7 @@ mod reading;
 use crate::fake::{Effect, FakeCommand, FakeHost, Node, NodeKind};
 use vigo_base::{AbsolutePath, Mode, SecretPath, SecretVersion, Value};
 use vigo_resource::{
-    AnyResource, Attributes, Context, Failure, Host, NothingManaged, Outcome, Plan, ResourceType,
+    AllHeld, AnyResource, Attributes, Context, Failure, Host, NothingManaged, Outcome, Plan, ResourceType,
     SecretChange, Storage, StorageContent, SwapArea, SwapModel, SwapState, Unchanged,
 };
 
@@ -238,6 +238,7 @@ impl Case {
             versions: &versions,
             missing_secret: missing.as_ref(),
             served: &served,
+            on_demand: &AllHeld,
             managed: &NothingManaged,
         })
     }

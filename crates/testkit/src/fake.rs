@@ -294,6 +294,11 @@ impl Host for FakeHost {
     ) -> Result<Comparison, Failure> {
         self.call(|| {
             let wanted = self.fill(content)?;
+            // What was left for later is needed as soon as the file is not as it was put.
+            let is_same = self.tree.file(target) == Some(wanted.as_str());
+            if content.has_secret() && !(is_same && context.on_demand.is_left_for_later()) {
+                context.require_secrets()?;
+            }
             Ok(match self.tree.file(target) {
                 None => Comparison::Missing,
                 Some(text) if *text == wanted => {

@@ -108,6 +108,9 @@ pub struct Hello {
     /// Bound into those salts: the envoy's id.
     #[prost(bytes = "vec", tag = "5")]
     pub envoy: Vec<u8>,
+    /// Remember a MAC of each target, so that its drift is seen without its values.
+    #[prost(bool, tag = "6")]
+    pub detect_drift: bool,
 }
 
 /// How well the hand is protected, as it reads it back itself.
@@ -340,6 +343,28 @@ pub struct Compare {
     /// What it is to hold.
     #[prost(message, required, tag = "2")]
     pub content: Content,
+}
+
+/// Asks whether a target is what it was when it was put or compared, for a content with secrets whose values need not be held.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Verify {
+    /// The file's absolute path.
+    #[prost(string, tag = "1")]
+    pub target: String,
+    /// What it is to hold.
+    #[prost(message, required, tag = "2")]
+    pub content: Content,
+    /// The versions that are to stand in it.
+    #[prost(message, repeated, tag = "3")]
+    pub versions: Vec<Version>,
+}
+
+/// What became of [`Verify`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Verified {
+    /// It is. Otherwise it is not, or nothing is remembered of it: the values are needed to know.
+    #[prost(bool, tag = "1")]
+    pub same: bool,
 }
 
 /// How a file differs from a content.

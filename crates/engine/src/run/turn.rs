@@ -3,11 +3,12 @@
 use super::{Machine, Running};
 use crate::conditions::{Condition, HostProbe};
 use crate::render::{Body, Rendered};
-use crate::{AppliedRecord, Exposure, ResourceReport, Stamp};
+use crate::{AppliedRecord, Exposure, ResourceReport, Secrets, Stamp};
 use std::time::Duration;
 use vigo_base::{SecretPath, SecretVersion};
 use vigo_resource::{
-    AnyResource, AnySteps, Change, Context, DiffLine, Failure, Outcome, Plan, SecretChange, Unchanged,
+    AnyResource, AnySteps, Change, Context, DiffLine, Failure, Outcome, Plan, SecretChange, SecretsOnDemand,
+    Unchanged,
 };
 use vigo_wire::bundle::Resource;
 
@@ -296,6 +297,7 @@ impl Running<'_, '_> {
             (0, Some(kind)) => kind.info().timeout,
             (milliseconds, _) => Duration::from_millis(milliseconds),
         };
+        let on_demand = OnDemand { secrets: self.input.secrets, paths: &one.secrets };
         let context = Context {
             id: &one.identity.id,
             timeout,
@@ -305,6 +307,7 @@ impl Running<'_, '_> {
             versions: &secrets.versions,
             missing_secret: secrets.missing.as_ref(),
             served: self.served,
+            on_demand: &on_demand,
             managed: self.managed,
         };
         if let Machine::Dry(overlay) = &self.machine {
@@ -401,6 +404,22 @@ impl Running<'_, '_> {
                 .push(format!("cannot record what `{id}` was applied with: {}", failure.reason));
         }
         verdict
+    }
+}
+
+/// The secrets of one resource, fetched when the first of them is needed.
+struct OnDemand<'a> {
+    secrets: &'a dyn Secrets,
+    paths: &'a [SecretPath],
+}
+
+impl SecretsOnDemand for OnDemand<'_> {
+    fn is_left_for_later(&self) -> bool {
+        self.paths.iter().any(|path| self.secrets.is_left_for_later(path))
+    }
+
+    fn hold(&self) -> Result<(), Failure> {
+        self.secrets.hold(self.paths)
     }
 }
 

@@ -1,7 +1,8 @@
 //! A bundle, a machine in memory and stores, for tests that run the engine.
 #![allow(dead_code)]
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use vigo_base::{AbsolutePath, SecretPath, SecretVersion};
 use vigo_engine::{FailedTrait, MemoryStores, OwedStore, RunInput, RunOptions, RunReport, Secrets, run};
 use vigo_resource::{Failure, Outcome};
@@ -46,18 +47,28 @@ impl OwedStore for Debts {
 pub struct Vault {
     pub versions: BTreeMap<SecretPath, u64>,
     pub away: bool,
-    pub asked: Vec<Vec<String>>,
+    pub asked: RefCell<Vec<Vec<String>>>,
+    /// Left for later by `obtain`, and those that were fetched after all.
+    pub later: BTreeSet<SecretPath>,
+    pub held: RefCell<Vec<String>>,
 }
 
 impl Secrets for Vault {
-    fn obtain(&mut self, paths: &[SecretPath]) -> Vec<Result<SecretVersion, Failure>> {
-        self.asked.push(paths.iter().map(ToString::to_string).collect());
+    fn obtain(&self, paths: &[SecretPath]) -> Vec<Result<SecretVersion, Failure>> {
+        self.asked.borrow_mut().push(paths.iter().map(ToString::to_string).collect());
         let answer = |path: &SecretPath| match self.versions.get(path) {
             _ if self.away => Err(Failure::blocked("the server is away")),
             Some(version) => Ok(SecretVersion(*version)),
             None => Err(Failure::blocked("there is no such secret")),
         };
         paths.iter().map(answer).collect()
+    }
+    fn is_left_for_later(&self, path: &SecretPath) -> bool {
+        self.later.contains(path)
+    }
+    fn hold(&self, paths: &[SecretPath]) -> Result<(), Failure> {
+        self.held.borrow_mut().extend(paths.iter().map(ToString::to_string));
+        Ok(())
     }
     fn version(&self, path: &SecretPath) -> Option<SecretVersion> {
         self.versions.get(path).map(|version| SecretVersion(*version))
@@ -138,7 +149,7 @@ impl World {
             registry: &vigo_resources::REGISTRY,
             owed: &mut self.owed,
             applied: &mut self.applied,
-            secrets: &mut self.secrets,
+            secrets: &self.secrets,
             options: self.options.clone(),
         };
         run(input, &mut self.host)

@@ -64,6 +64,14 @@ pub(super) fn versions(versions: wire::Versions) -> Result<Vec<(SecretPath, Secr
     versions.items.into_iter().map(one).collect()
 }
 
+pub(super) fn version_items(versions: &[(SecretPath, SecretVersion)]) -> Vec<wire::Version> {
+    let item = |(path, version): &(SecretPath, SecretVersion)| wire::Version {
+        path: path.to_string(),
+        version: version.0,
+    };
+    versions.iter().map(item).collect()
+}
+
 pub(super) const fn note(entered: &wire::Entered) -> ReadNote {
     ReadNote { dropped_newline: entered.dropped_newline, short: entered.short }
 }

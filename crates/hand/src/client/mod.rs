@@ -74,6 +74,7 @@ impl Hand {
             intents: intents.unwrap_or_default(),
             salt_seed: options.salt_seed.map(Vec::from).unwrap_or_default(),
             envoy: options.envoy.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
+            detect_drift: options.detect_drift,
         };
         let _: wire::Status = hand.ask(Ask::Hello, &hello)?;
         Ok(hand)

@@ -116,6 +116,34 @@ impl Hand {
         message::comparison(self.ask_with(Ask::Compare, &request, &[file.as_fd()], Some(ORDINARY))?)
     }
 
+    /// Whether a target is still what it was when this hand wrote or compared it, with the same text and these versions. No value is needed
+    /// for that; `false` if it is not, or if nothing is remembered of it.
+    ///
+    /// # Errors
+    /// `Machine` when the target cannot be read.
+    pub fn verify(
+        &mut self,
+        target: &AbsolutePath,
+        pieces: &Pieces,
+        versions: &[(SecretPath, SecretVersion)],
+        resource: &str,
+    ) -> Result<bool, HandError> {
+        let (content, file) = content::send(pieces, resource)?;
+        let versions = message::version_items(versions);
+        let request = wire::Verify { target: target.to_string(), content, versions };
+        let verified: wire::Verified =
+            self.ask_with(Ask::Verify, &request, &[file.as_fd()], Some(ORDINARY))?;
+        Ok(verified.same)
+    }
+
+    /// The secrets that stand in targets which [`Hand::verify`] may know.
+    ///
+    /// # Errors
+    /// When the hand has ended.
+    pub fn covered(&mut self) -> Result<Vec<(SecretPath, SecretVersion)>, HandError> {
+        message::versions(self.ask(Ask::Covered, &Nothing {})?)
+    }
+
     /// Compares a target with a file of `size` bytes that is open as `source`. Nothing read from either leaves the hand, and there is no diff.
     ///
     /// # Errors

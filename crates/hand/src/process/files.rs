@@ -1,6 +1,7 @@
 //! Files with secrets in them: compared and written through a window.
 
 use super::diff::{self, Line};
+use super::drift;
 use super::filled::{Chunk, Filled, Stream};
 use super::refused::Refused;
 use super::state::State;
@@ -41,6 +42,9 @@ pub(super) fn compare(
         }
     };
     let lines = lines.map_err(|error| error.about(&request.target))?;
+    if difference == Difference::Same {
+        drift::remember(state, &request.target, &request.content, content);
+    }
     Ok(wire::Compared {
         difference: difference.into(),
         lines: lines.into_iter().map(Line::into_message).collect(),
@@ -53,9 +57,10 @@ pub(super) fn write(
     request: wire::Write,
     descriptors: Vec<OwnedFd>,
 ) -> Result<wire::Stamp, Refused> {
-    let placed = with_content(state, request, &descriptors, |intents, placement, content| {
+    let placed = with_content(state, &request, &descriptors, |intents, placement, content| {
         target::place(intents, placement, content)
     })?;
+    drift::remember(state, &request.target, &request.content, content_of(&descriptors)?);
     Ok(stamp(&placed))
 }
 
@@ -67,7 +72,7 @@ pub(super) fn stage(
     if state.staged.is_some() {
         return Err(Refused::bug("cannot make a second candidate before the first one is dealt with"));
     }
-    let staged = with_content(state, request, &descriptors, |intents, placement, content| {
+    let staged = with_content(state, &request, &descriptors, |intents, placement, content| {
         target::stage(intents, placement, content)
     })?;
     let path = staged.path().to_string_lossy().into_owned();
@@ -95,7 +100,7 @@ fn take_staged(state: &mut State) -> Result<target::Staged, Refused> {
 /// Fills the slots of a request and hands its content, piece by piece, to who puts it into a file.
 fn with_content<T>(
     state: &mut State,
-    request: wire::Write,
+    request: &wire::Write,
     descriptors: &[OwnedFd],
     put: impl FnOnce(&Intents, &Placement, &mut target::Content<'_>) -> Result<T, target::TargetError>,
 ) -> Result<T, Refused> {
@@ -138,15 +143,15 @@ fn parse_target(text: &str) -> Result<AbsolutePath, Refused> {
 }
 
 /// A target that is there, open for reading.
-struct Target {
+pub(super) struct Target {
     path: String,
-    file: OwnedFd,
+    pub(super) file: OwnedFd,
     placed: Placed,
 }
 
 impl Target {
     /// `None` if there is none.
-    fn open(path: &str) -> Result<Option<Self>, Refused> {
+    pub(super) fn open(path: &str) -> Result<Option<Self>, Refused> {
         let parsed = parse_target(path)?;
         let failed = |errno: Errno| Refused::machine(format!("cannot read `{path}`"), &errno);
         let Some(parent) = parsed.parent() else {
@@ -172,7 +177,7 @@ impl Target {
         Ok(Some(Self { path: path.into(), file, placed: target::stamp_of(&stat) }))
     }
 
-    fn unreadable(&self, error: &std::io::Error) -> Refused {
+    pub(super) fn unreadable(&self, error: &std::io::Error) -> Refused {
         Refused::machine(format!("cannot read `{}`", self.path), error)
     }
 

@@ -4,6 +4,7 @@
 
 mod credentials;
 mod diff;
+mod drift;
 mod entry;
 mod files;
 mod filled;
@@ -93,7 +94,14 @@ fn start(arguments: Vec<OsString>) -> Result<std::convert::Infallible, String> {
     let work = move || {
         let sandboxed = sandbox::deny_network();
         let state = State::new(spawner, hardened.warnings, sandboxed);
-        std::process::exit(i32::from(serve(&socket, state, table::answer)));
+        // What is below the frame of `serve`, less what the calls between take.
+        let forget = if stack == STACK {
+            wipe_stack::<{ STACK - (64 << 10) }>
+        } else {
+            wipe_stack::<{ SMALLEST_STACK - (48 << 10) }>
+        };
+        let answer: Answer = table::answer;
+        std::process::exit(i32::from(serve(&socket, state, answer, forget)));
     };
     thread::run_protected(stack, Box::new(work)).map_err(|error| format!("no protected thread: {error}"))?;
     thread::park()
@@ -122,8 +130,14 @@ fn arena_options(arguments: &[OsString]) -> Result<arena::Options, String> {
 /// What answers a frame: [`table::answer`].
 type Answer = fn(&mut State, &[u8], Vec<OwnedFd>) -> Result<Vec<u8>, table::Violation>;
 
-/// Answers until the parent is gone; gives the exit code.
-fn serve(socket: &OwnedFd, mut state: State, answer: Answer) -> u8 {
+/// Overwrites the part of the stack that calls from here have used: what they left there of values that were dropped since is gone, too.
+#[inline(never)]
+fn wipe_stack<const SIZE: usize>() {
+    std::hint::black_box(&mut [0_u8; SIZE]);
+}
+
+/// Answers until the parent is gone; gives the exit code. Before each answer leaves it calls `forget`.
+fn serve(socket: &OwnedFd, mut state: State, answer: Answer, forget: fn()) -> u8 {
     let mut panics = 0;
     loop {
         let received = match receive(socket, &mut state) {
@@ -154,6 +168,7 @@ fn serve(socket: &OwnedFd, mut state: State, answer: Answer) -> u8 {
                     .answer()
             }
         };
+        forget();
         if send(socket, &reply).is_err() {
             return EXIT_PARENT_GONE;
         }

@@ -1,5 +1,6 @@
 //! What the process holds between two requests.
 
+use super::drift::Drift;
 use super::refused::Refused;
 use crate::target::{Intents, Staged};
 use ed25519_dalek::SigningKey;
@@ -38,6 +39,8 @@ pub(crate) struct State {
     pub(super) bundle: Option<SigningKey>,
     /// Entry keys, the newest last.
     pub(super) entry: Vec<KeyPair>,
+    /// Tells drift of targets without their values, if it was asked for.
+    pub(super) drift: Option<Drift>,
     /// Starts commands.
     pub(super) spawner: Spawner,
     warnings: Vec<String>,
@@ -72,6 +75,7 @@ impl State {
             anchor: None,
             bundle: None,
             entry: Vec::new(),
+            drift: None,
             spawner,
             warnings,
             network_denied,
@@ -91,6 +95,7 @@ impl State {
                 .map_err(|_| Refused::bug("cannot take a seed that has not 32 bytes"))?;
             self.salt = Some((seed.into(), hello.envoy));
         }
+        self.drift = hello.detect_drift.then(Drift::new).transpose()?;
         self.role = Some(Role::try_from(hello.role).unwrap_or(Role::Unknown));
         Ok(self.status())
     }

@@ -2,7 +2,7 @@
 
 use super::refused::Refused;
 use super::state::State;
-use super::{entry, files, master, run, server, values, vault};
+use super::{drift, entry, files, master, run, server, values, vault};
 use prost::Message;
 use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
@@ -69,6 +69,8 @@ const TABLE: &[Row] = &[
     row!(Discard,         NODE,               0,             0..=0,       files::discard),
     row!(Run,             NODE,               FRAME,         0..=1,       run::run),
     row!(Scrub,           NODE,               FRAME,         0..=0,       values::scrub),
+    row!(Verify,          NODE,               FRAME,         1..=1,       drift::verify),
+    row!(Covered,         NODE,               0,             0..=0,       drift::covered),
     row!(ReadAndSeal,     OPERATOR,           SMALL,         1..=1,       entry::read_and_seal),
     row!(ReadIntoRecord,  OPERATOR,           SMALL,         1..=1,       entry::read_into_record),
     row!(Show,            OPERATOR,           VALUE,         1..=1,       entry::show),

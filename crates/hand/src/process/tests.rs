@@ -23,7 +23,7 @@ fn panics_at_one(_: &mut State, frame: &[u8], _: Vec<OwnedFd>) -> Result<Vec<u8>
 #[test]
 fn a_panic_fails_the_request_and_three_in_a_row_end_the_loop() {
     let (ours, theirs) = pair();
-    let loop_thread = std::thread::spawn(move || serve(&theirs, state(), panics_at_one));
+    let loop_thread = std::thread::spawn(move || serve(&theirs, state(), panics_at_one, || ()));
     let ask = |frame: &[u8]| {
         frame::write(&ours, frame, 100, None).unwrap();
         frame::read(&ours, 1000, None).unwrap().unwrap()
@@ -47,11 +47,11 @@ fn a_panic_fails_the_request_and_three_in_a_row_end_the_loop() {
 fn the_loop_ends_with_its_parent_and_at_a_frame_that_is_too_large() {
     let (ours, theirs) = pair();
     drop(ours);
-    assert_eq!(serve(&theirs, state(), table::answer), EXIT_PARENT_GONE);
+    assert_eq!(serve(&theirs, state(), table::answer, || ()), EXIT_PARENT_GONE);
     let (ours, theirs) = pair();
     let size = u32::try_from(LARGEST_FRAME + 1).unwrap().to_le_bytes();
     rustix::io::write(&ours, &size).unwrap();
-    assert_eq!(serve(&theirs, state(), table::answer), EXIT_VIOLATION);
+    assert_eq!(serve(&theirs, state(), table::answer, || ()), EXIT_VIOLATION);
 }
 
 #[test]

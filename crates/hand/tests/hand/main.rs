@@ -12,6 +12,7 @@
 )]
 
 mod credentials;
+mod drift;
 mod files;
 mod memory;
 mod parts;
@@ -39,8 +40,16 @@ fn main() -> ExitCode {
         Some("write-values") => return memory::write_values(&arguments[1..]),
         _ => {}
     }
-    let tests: Vec<Test> =
-        [process::TESTS, values::TESTS, files::TESTS, run::TESTS, credentials::TESTS, memory::TESTS].concat();
+    let tests: Vec<Test> = [
+        process::TESTS,
+        values::TESTS,
+        files::TESTS,
+        run::TESTS,
+        credentials::TESTS,
+        drift::TESTS,
+        memory::TESTS,
+    ]
+    .concat();
     // The flags of the usual harness that cargo and nextest give.
     if arguments.iter().any(|word| word == "--list") {
         if !arguments.iter().any(|word| word == "--ignored") {

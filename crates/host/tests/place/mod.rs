@@ -90,6 +90,7 @@ pub fn context() -> Context<'static> {
         versions: &[],
         missing_secret: None,
         served: &[],
+        on_demand: &vigo_resource::AllHeld,
         managed: &Nothing,
     }
 }

@@ -101,4 +101,8 @@ asks! {
     AdoptMasterKey = 49,
     /// [`Nothing`] and the output's descriptor -> [`Nothing`].
     ShowNewMasterKey = 50,
+    /// [`Verify`] and the content's descriptor -> [`Verified`].
+    Verify = 55,
+    /// [`Nothing`] -> [`Versions`].
+    Covered = 56,
 }

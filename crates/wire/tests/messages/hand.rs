@@ -7,7 +7,7 @@ use vigo_wire::hand::{
     Entered, Failure, FailureCode, File, Finished, Generate, Hello, Key, KeyInfo, KeyPurpose, Labelled,
     NewKey, Nothing, Open, Paths, Piece, PrepareMasterKey, PublicKey, Put, ReadAndSeal, ReadIntoRecord,
     Record, Rekey, Rekeyed, Reseal, Role, Run, SealedItem, SealedItems, Sign, Slot, Stamp, Status,
-    StoreMasterKey, Take, Text, Variable, VaultId, Version, Versions, Write,
+    StoreMasterKey, Take, Text, Variable, VaultId, Verified, Verify, Version, Versions, Write,
 };
 
 /// Every message of the hand's pipe.
@@ -25,6 +25,7 @@ fn beginning() -> Vec<Sample> {
         intents: "/var/lib/vigo/intents".into(),
         salt_seed: vec![1; 32],
         envoy: vec![2; 16],
+        detect_drift: true,
     };
     let status = Status {
         arena_kind: "secret".into(),
@@ -101,6 +102,11 @@ fn files() -> Vec<Sample> {
         lines: vec![line.clone()],
         stamp: Some(stamp.clone()),
     };
+    let verify = Verify {
+        target: "/etc/web.conf".into(),
+        content: content(),
+        versions: vec![Version { path: "web/token".into(), version: 3 }],
+    };
     let write = Write {
         target: "/etc/web.conf".into(),
         mode: 0o600,
@@ -116,6 +122,8 @@ fn files() -> Vec<Sample> {
         sample("hand.Piece", &Piece { literal: "token=".into(), slot: Some(slot()) }),
         sample("hand.Content", &content()),
         sample("hand.Compare", &Compare { target: "/etc/web.conf".into(), content: content() }),
+        sample("hand.Verify", &verify),
+        sample("hand.Verified", &Verified { same: true }),
         sample("hand.Compared", &compared),
         sample("hand.DiffLine", &line),
         sample("hand.Stamp", &stamp),

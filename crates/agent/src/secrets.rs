@@ -149,6 +149,11 @@ impl ServerSecrets<'_> {
         let wanted: Vec<SecretPath> = paths.iter().filter(|path| has(path).is_none()).cloned().collect();
         let have: BTreeMap<SecretPath, SecretVersion> =
             paths.iter().filter_map(|path| Some((path.clone(), *has(path)?))).collect();
+        if !have.is_empty() {
+            // Before others come that may need their room. One that is dropped all the same blocks its resource, and the next run fetches it.
+            let kept: Vec<SecretPath> = have.keys().cloned().collect();
+            let _ = self.hands.with(|hand| hand.uses(&kept));
+        }
         let mut fetched = if wanted.is_empty() { Vec::new() } else { self.fetch(&wanted) }.into_iter();
         let missing = || Err(Failure::blocked("the server left out a secret that was asked for"));
         paths

@@ -10,6 +10,8 @@ use vigo_resource::{Failure, Timestamp};
 
 const FORMAT: u32 = 1;
 const APPLIED: &str = "applied";
+/// What was applied since that file was written, a line each: a run with many secrets does not write it anew for each of them.
+const SINCE: &str = "applied.since";
 const LIMIT: usize = 64 << 20;
 
 /// Debts of notification: a file each, so that one is added or struck by one durable step.
@@ -89,6 +91,15 @@ impl OwedStore for Owed<'_> {
 pub struct Applied<'a> {
     folder: &'a Folder,
     records: BTreeMap<String, AppliedRecord>,
+    /// A line could not be added whole: the next record writes the file anew.
+    is_torn: bool,
+}
+
+/// A line of [`SINCE`].
+#[derive(Serialize, Deserialize)]
+struct Since {
+    id: String,
+    record: StoredRecord,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -119,20 +130,46 @@ impl<'a> Applied<'a> {
     /// # Errors
     /// When they cannot be read.
     pub fn load(folder: &'a Folder) -> Result<Self, AgentError> {
-        let Some(bytes) = folder.read(APPLIED, LIMIT)? else {
-            return Ok(Self { folder, records: BTreeMap::new() });
+        let stored = match folder.read(APPLIED, LIMIT)? {
+            Some(bytes) => parse::<AppliedFile>(folder, APPLIED, &bytes)?.resources,
+            None => BTreeMap::new(),
         };
-        let file: AppliedFile = parse(folder, APPLIED, &bytes)?;
-        let records =
-            file.resources.into_iter().filter_map(|(id, stored)| Some((id, stored.into_record()?))).collect();
-        Ok(Self { folder, records })
+        let records = stored.into_iter().filter_map(|(id, stored)| Some((id, stored.into_record()?)));
+        let mut applied = Self { folder, records: records.collect(), is_torn: false };
+        let (lines, is_there) = folder.lines(SINCE, LIMIT)?;
+        for line in lines {
+            let since: Since = parse(folder, SINCE, &line)?;
+            if let Some(record) = since.record.into_record() {
+                applied.records.insert(since.id, record);
+            }
+        }
+        if is_there {
+            applied.save().map_err(|failure| AgentError::Run(failure.reason))?;
+        }
+        Ok(applied)
     }
 
-    fn save(&self) -> Result<(), Failure> {
+    /// Makes one record durable, by a line.
+    fn add(&mut self, id: &str, record: &AppliedRecord) -> Result<(), Failure> {
+        if self.is_torn {
+            return self.save();
+        }
+        let since = Since { id: id.to_owned(), record: StoredRecord::of(record) };
+        let added = self.folder.append(SINCE, &encode(&since)?);
+        self.is_torn = added.is_err();
+        added.map_err(|error| failure(&error))
+    }
+
+    /// Writes the whole of it; the lines since are then none.
+    fn save(&mut self) -> Result<(), Failure> {
         let resources =
             self.records.iter().map(|(id, record)| (id.clone(), StoredRecord::of(record))).collect();
         let bytes = encode(&AppliedFile { format: FORMAT, resources })?;
-        self.folder.write(APPLIED, &bytes).map_err(|error| failure(&error))
+        self.folder.write(APPLIED, &bytes).map_err(|error| failure(&error))?;
+        // A crash before this leaves lines that say what the file says already.
+        self.folder.remove(SINCE).map_err(|error| failure(&error))?;
+        self.is_torn = false;
+        Ok(())
     }
 }
 
@@ -185,8 +222,8 @@ impl AppliedStore for Applied<'_> {
         if self.records.get(id) == Some(&record) {
             return Ok(());
         }
-        self.records.insert(id.to_owned(), record);
-        self.save()
+        self.records.insert(id.to_owned(), record.clone());
+        self.add(id, &record)
     }
 }
 
@@ -222,6 +259,9 @@ mod tests {
             }),
         };
         Applied::load(&folder).unwrap().put("a:b", record.clone()).unwrap();
+        assert!(!place.path().join("state/applied").exists(), "it is not written anew for each");
+        assert_eq!(Applied::load(&folder).unwrap().get("a:b"), Some(record.clone()));
+        assert!(place.path().join("state/applied").exists(), "put together once, at the start");
         let other = AppliedRecord { attributes: Digest::of(b"y"), ..record.clone() };
         Applied::load(&folder).unwrap().put("a:d", other).unwrap();
         // What was ever given here, each once.

@@ -24,6 +24,7 @@
 //! | `Forget` | node | drops and wipes values |
 //! | `Held` | node | paths and versions of what it keeps |
 //! | `NewRun` | node | values that nobody used since may be dropped for room |
+//! | `Uses` | node | values that this run uses: they are not dropped for room |
 //! | `Compare` | node | compares a target with a content; a diff that shows policy text only |
 //! | `Write` | node | puts a content in its place |
 //! | `Stage` | node | makes a candidate beside its place, for a command to look at |

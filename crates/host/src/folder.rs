@@ -126,6 +126,40 @@ impl Folder {
         self.sync()
     }
 
+    /// Adds a line to a file with mode 0600, durably. A crash leaves all of it or a part without its end, which [`Folder::lines`] passes over;
+    /// nothing may be added behind such a part.
+    ///
+    /// # Errors
+    /// When it cannot be written; a part of it may stand there.
+    pub fn append(&self, name: &str, line: &[u8]) -> Result<(), FolderError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = rustix::fs::openat(&self.descriptor, name, flags, Mode::RUSR | Mode::WUSR)
+            .map_err(self.failed("open", name))?;
+        let mut file = File::from(file);
+        let call = |source| FolderError::Call { verb: "add to", path: self.path.join(name), source };
+        let is_new = file.metadata().map_err(call)?.len() == 0;
+        let mut whole = Vec::with_capacity(line.len() + 1);
+        whole.extend_from_slice(line);
+        whole.push(b'\n');
+        file.write_all(&whole).and_then(|()| file.sync_data()).map_err(|source| FolderError::Call {
+            verb: "add to",
+            path: self.path.join(name),
+            source,
+        })?;
+        if is_new { self.sync() } else { Ok(()) }
+    }
+
+    /// The whole lines of such a file, and whether there is anything in it; nothing when it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be read or is larger than `limit` bytes.
+    pub fn lines(&self, name: &str, limit: usize) -> Result<(Vec<Vec<u8>>, bool), FolderError> {
+        let bytes = self.read(name, limit)?.unwrap_or_default();
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+        let lines = bytes.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n');
+        Ok((lines.filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect(), !bytes.is_empty()))
+    }
+
     /// Removes a file; one that is not there is no error.
     ///
     /// # Errors
@@ -185,6 +219,19 @@ mod tests {
         assert!(matches!(folder.read("x", 2), Err(FolderError::TooLarge { .. })));
         let mode = std::fs::metadata(folder.path().join("x")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(folder.lines("l", 100).unwrap(), (Vec::new(), false));
+        folder.append("l", b"one").unwrap();
+        folder.append("l", b"two").unwrap();
+        std::fs::OpenOptions::new()
+            .append(true)
+            .open(folder.path().join("l"))
+            .unwrap()
+            .write_all(b"thr")
+            .unwrap();
+        assert_eq!(folder.lines("l", 100).unwrap(), (vec![b"one".to_vec(), b"two".to_vec()], true));
+        folder.write("l", b"a part").unwrap();
+        assert_eq!(folder.lines("l", 100).unwrap(), (Vec::new(), true));
+        folder.remove("l").unwrap();
         std::fs::write(folder.path().join("y.new"), b"half").unwrap();
         assert_eq!(folder.names().unwrap(), ["x"]);
         folder.remove("x").unwrap();

@@ -6,7 +6,7 @@ use crate::compare;
 use crate::exposures::{self, Exposures, SwapProbe};
 use crate::files::{Folders, failed};
 use crate::hands::Hands;
-use crate::ledger::Ledger;
+use crate::ledger::{self, Ledger};
 use crate::looks;
 use crate::map;
 use crate::swap;
@@ -292,9 +292,22 @@ impl RealHost {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// True if the command names a file that others may not read. What can be run is taken for a program, not for data; what cannot be
+    /// looked at, for no file.
+    fn names_private(&self, request: &CommandRequest) -> bool {
+        ledger::paths_named(request).iter().any(|path| {
+            let entry = self.folders.entry(path).ok().flatten();
+            entry.is_some_and(|entry| {
+                entry.kind == vigo_resource::EntryKind::File
+                    && !entry.mode.others_may_read()
+                    && entry.mode.bits() & 0o111 == 0
+            })
+        })
+    }
+
     /// True if the command names a file that holds a secret: what it says may be that file.
     fn names_tainted(&self, request: &CommandRequest) -> bool {
-        self.ledger.borrow().is_named_by(request)
+        self.ledger.borrow().is_named_by(request) || self.names_private(request)
     }
 }
 

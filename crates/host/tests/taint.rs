@@ -25,6 +25,10 @@ use vigo_sys::spawn::Spawner;
 static ALLOCATOR: vigo_sys::ProcessAllocator = vigo_sys::ProcessAllocator;
 
 const TESTS: &[(&str, Test)] = &[
+    (
+        "what_a_command_says_that_names_a_file_which_others_may_not_read_is_dropped",
+        what_a_command_says_that_names_a_file_which_others_may_not_read_is_dropped,
+    ),
     ("a_file_that_was_found_to_hold_a_secret_is_tainted", a_file_that_was_found_to_hold_a_secret_is_tainted),
     ("another_name_of_a_tainted_file_is_tainted", another_name_of_a_tainted_file_is_tainted),
     ("what_no_hand_can_scrub_is_dropped", what_no_hand_can_scrub_is_dropped),
@@ -76,6 +80,30 @@ fn what_was_handed_over_is_noted_and_what_was_refused_is_not(spawner: &Rc<Spawne
     request.stdin = Some(absent);
     place.host.run(&request).unwrap_err();
     assert!(noted(&place).is_empty(), "it was not started");
+}
+
+fn what_a_command_says_that_names_a_file_which_others_may_not_read_is_dropped(spawner: &Rc<Spawner>) {
+    let mut place = Place::new(spawner);
+    let (private, program) = (place.path("private.key"), place.path("program"));
+    fs::write(private.as_path(), "somebody's key").unwrap();
+    fs::write(program.as_path(), "#!/bin/sh\necho said\n").unwrap();
+    let set_mode = |path: &vigo_base::AbsolutePath, mode| {
+        fs::set_permissions(path.as_path(), fs::Permissions::from_mode(mode)).unwrap()
+    };
+    set_mode(&private, 0o640);
+    set_mode(&program, 0o700);
+    let mut is_kept = |words: &[&str], folder: Option<&str>| {
+        let mut request = command(words);
+        request.folder = folder.unwrap_or("/").parse().unwrap();
+        request.output = vigo_resource::OutputRule::Automatic;
+        matches!(place.host.run(&request).unwrap().output, Output::Kept { .. })
+    };
+    assert!(!is_kept(&["cat", private.as_str()], None));
+    assert!(!is_kept(&["/bin/sh", "-c", &format!("cat <'{private}'|wc")], None));
+    assert!(!is_kept(&["cat", "private.key"], Some(private.parent().unwrap().as_str())));
+    assert!(is_kept(&[program.as_str()], None), "a program is no data");
+    set_mode(&private, 0o644);
+    assert!(is_kept(&["cat", private.as_str()], None), "everybody may read it");
 }
 
 fn another_name_of_a_tainted_file_is_tainted(spawner: &Rc<Spawner>) {

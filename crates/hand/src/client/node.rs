@@ -101,6 +101,15 @@ impl Hand {
         self.ask(Ask::NewRun, &Nothing {}).map(|Nothing {}| ())
     }
 
+    /// Values that this run uses: they are not dropped where room is needed. Paths that are not held are passed over.
+    ///
+    /// # Errors
+    /// When the hand has ended.
+    pub fn uses(&mut self, paths: &[SecretPath]) -> Result<(), HandError> {
+        let paths = paths.iter().map(SecretPath::to_string).collect();
+        self.ask(Ask::Uses, &wire::Paths { paths }).map(|Nothing {}| ())
+    }
+
     /// Compares a target with what it is to hold. Nothing read from it leaves the hand; the diff is that for tainted targets.
     ///
     /// # Errors

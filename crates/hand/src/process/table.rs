@@ -71,6 +71,7 @@ const TABLE: &[Row] = &[
     row!(Scrub,           NODE,               FRAME,         0..=0,       values::scrub),
     row!(Verify,          NODE,               FRAME,         1..=1,       drift::verify),
     row!(Covered,         NODE,               0,             0..=0,       drift::covered),
+    row!(Uses,            NODE,               FRAME,         0..=0,       values::uses),
     row!(ReadAndSeal,     OPERATOR,           SMALL,         1..=1,       entry::read_and_seal),
     row!(ReadIntoRecord,  OPERATOR,           SMALL,         1..=1,       entry::read_into_record),
     row!(Show,            OPERATOR,           VALUE,         1..=1,       entry::show),

@@ -127,6 +127,15 @@ pub(super) fn new_run(state: &mut State, _: Nothing, _: Vec<OwnedFd>) -> Result<
     Ok(Nothing {})
 }
 
+pub(super) fn uses(state: &mut State, request: wire::Paths, _: Vec<OwnedFd>) -> Result<Nothing, Refused> {
+    for path in &request.paths {
+        if let Some(held) = state.values.get_mut(&parse_path(path)?) {
+            held.used = true;
+        }
+    }
+    Ok(Nothing {})
+}
+
 pub(super) fn scrub(
     state: &mut State,
     request: wire::Bytes,

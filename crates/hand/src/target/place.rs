@@ -378,9 +378,13 @@ impl Job {
         use rustix::fs::{XattrFlags, fsetxattr, lgetxattr};
         let old = format!("/proc/self/fd/{}/{}", self.folder.as_raw_fd(), self.name());
         for attribute in ["system.posix_acl_access", "security.selinux"] {
-            let mut value = vec![0; 4096];
-            // No such attribute, no such kind of attribute here, no /proc: nothing to keep.
-            let Ok(length) = lgetxattr(&old, attribute, value.as_mut_slice()) else { continue };
+            let mut value = vec![0; LARGEST_ATTRIBUTE];
+            let length = match lgetxattr(&old, attribute, value.as_mut_slice()) {
+                Ok(length) => length,
+                // No such attribute, no such kind of attribute here, no /proc: nothing to keep.
+                Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOENT) => continue,
+                Err(errno) => return Err(self.failed("read the access list of")(errno)),
+            };
             let value = value.get(..length).unwrap_or_default();
             match fsetxattr(file, attribute, value, XattrFlags::empty()) {
                 // A label that the system gives by itself can often not be set by those who need not.
@@ -408,6 +412,10 @@ impl Job {
         Ok(placed(&stat))
     }
 }
+
+/// No attribute is larger (xattr(7), XATTR_SIZE_MAX).
+#[cfg(target_os = "linux")]
+const LARGEST_ATTRIBUTE: usize = 64 << 10;
 
 /// What tells this file from others.
 #[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "the types differ between systems")]

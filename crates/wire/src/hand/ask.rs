@@ -105,4 +105,6 @@ asks! {
     Verify = 55,
     /// [`Nothing`] -> [`Versions`].
     Covered = 56,
+    /// [`Paths`] -> [`Nothing`].
+    Uses = 57,
 }

@@ -46,6 +46,7 @@ impl Real {
             intents: Some(intents.clone()),
             salt_seed: None,
             envoy: None,
+            detect_drift: false,
         };
         // Where a test runs there may be no protected pages; its secrets are none.
         let hands = Rc::new(Hands::new(Rc::clone(spawner), options, true));

@@ -2,7 +2,7 @@
 
 use crate::address::Address;
 use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -26,6 +26,10 @@ const HEADERS: u32 = 16 << 10;
 
 /// The server's first frame (RFC 9113, 3.4) is waited for so long. One that first waits for ours is spoken to all the same.
 const FIRST_FRAME: Duration = Duration::from_secs(2);
+
+/// While an answer is waited for, a connection on which so long nothing came is asked whether it still lives (RFC 9113, 6.7), and given up after as
+/// long again: less than the patience of the gateways that forget silent connections, most of which have a minute and more.
+const SILENCE: Duration = Duration::from_secs(25);
 
 /// A connection on which requests can be sent.
 pub type Connection = SendRequest<Body>;
@@ -64,6 +68,9 @@ async fn establish(
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(HEADERS)
+        .timer(TokioTimer::new())
+        .keep_alive_interval(SILENCE)
+        .keep_alive_timeout(SILENCE)
         .handshake(TokioIo::new(tls))
         .await
         .map_err(|error| unreachable(address, &error))?;

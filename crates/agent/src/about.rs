@@ -125,6 +125,4 @@ pub fn ran(machine: &Machine, failure: Option<String>) {
     let mut seen = machine.seen.borrow_mut();
     seen.ran_at = Some(seconds_now());
     seen.failure = failure;
-    // It ends with the run.
-    seen.worker_process = None;
 }

@@ -64,7 +64,7 @@ pub enum Command {
     Enroll(EnrollArguments),
     /// Ask the server, apply, report; without the server, apply what is held
     Run(RunArguments),
-    /// Run again and again until stopped
+    /// Run again and again, and at once when the server has news, until stopped by SIGTERM or SIGINT
     Daemon(DaemonArguments),
     /// Show who this envoy is, what it holds and how its last run ended
     Status(OutputArguments),
@@ -171,9 +171,21 @@ pub struct RunArguments {
     pub converge: ConvergeArguments,
 }
 
+/// When the daemon hears of news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// With the next run; between two runs there is no connection and no network process
+    Poll,
+    /// Within seconds: the server holds a check-in until there is something new
+    Stream,
+}
+
 /// `vigo daemon`.
 #[derive(Debug, Args)]
 pub struct DaemonArguments {
+    /// How news of the server are learnt: a publish, a new version of a secret [default: stream]
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<Mode>,
     /// Time between two runs, e.g. 30s or 5m; each is moved by up to a tenth at random [default: 5m]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub interval: Option<Duration>,

@@ -58,6 +58,7 @@ pub fn converge(
             dry_run: arguments.dry_run,
             diff: arguments.diff,
             only: arguments.only.clone(),
+            is_stop_asked: Some(vigo_sys::signal::is_stop_asked),
         },
     };
     vigo_engine::run(input, &mut host).map_err(engine_error)

@@ -15,6 +15,9 @@ pub enum AgentError {
         "cannot run: this machine is not enrolled with a server; use `vigo enroll HOST --token-file FILE`, or `vigo apply` without a server"
     )]
     NotEnrolled,
+    /// The process was asked to stop before the run began.
+    #[error("cannot run: vigo was asked to stop")]
+    Stopped,
     /// It is enrolled already.
     #[error(
         "cannot enrol: `{path}` is the identity of the envoy `{name}` already; use another --state-dir, or remove that folder if this machine is to become a new envoy"
@@ -124,7 +127,7 @@ impl AgentError {
             Self::NotEnrolled => Blame::Permission,
             Self::Refused { code, .. } => match code.as_str() {
                 // Not this time: with what is held the machine goes on, and asks again.
-                "busy" | "stale-bundle" | "expired" => Blame::Peer,
+                "busy" | "too-many" | "stale-bundle" | "expired" => Blame::Peer,
                 "malformed" | "too-large" => Blame::Bug,
                 _ => Blame::Permission,
             },
@@ -133,6 +136,7 @@ impl AgentError {
             | Self::Read { .. }
             | Self::Operator(_)
             | Self::DaemonRuns { .. } => Blame::Operator,
+            Self::Stopped => Blame::Operator,
             Self::Policy(_) => Blame::Author,
             Self::Relay(_) | Self::Answer(_) | Self::Assignment(_) => Blame::Peer,
             Self::Stored { .. }
@@ -146,6 +150,12 @@ impl AgentError {
             Self::Hand(error) => error.blame(),
             Self::Wire(error) => error.blame(),
         }
+    }
+
+    /// True if the server said that it cannot now, and to come again.
+    #[must_use]
+    pub fn is_later(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "busy" || code == "too-many")
     }
 
     /// How the program ends by it.

@@ -16,6 +16,7 @@ mod enrolment;
 mod error;
 mod explain;
 mod held;
+mod holding;
 mod json;
 mod last_run;
 pub mod link;
@@ -87,9 +88,8 @@ fn execute(arguments: &Arguments, matches: &ArgMatches, hardened: Hardened) -> R
         _ => {}
     }
     let mut settings = Settings::load(arguments, matches)?;
-    if let Command::Daemon(arguments::DaemonArguments { interval: Some(interval) }) = arguments.command {
-        settings.interval = interval;
-        settings.say_by_flag("interval");
+    if let Command::Daemon(daemon) = &arguments.command {
+        settings.take_daemon(daemon);
     }
     log::start(settings.log_level, settings.log_format);
     let spawner = Spawner::start().map_err(|source| AgentError::Start { process: "spawner", source })?;

@@ -4,7 +4,8 @@ use crate::enrolment::Enrolment;
 use crate::error::AgentError;
 use crate::worker::Worker;
 use prost::Message;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use vigo_base::{Digest, limits};
 use vigo_sys::spawn::Spawner;
 use vigo_wire::WireError;
@@ -14,6 +15,10 @@ use vigo_wire::worker::{Client, Configured, Kind, TransportKey};
 
 /// One request and its answer may take so long.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// All requests of one run together are waited for so long: a worker that delays every answer as long as it may delays a run no longer than this.
+const RUN_PATIENCE: Duration = Duration::from_secs(120);
+/// What an answer that was held may take beyond its time.
+pub const HELD_PATIENCE: Duration = Duration::from_secs(20);
 /// A session that turned out to be unknown, or of which nothing is known, is made anew so many times.
 const SESSIONS: u32 = 3;
 /// Of what the worker says is missing of its cage, so many lines are kept.
@@ -27,10 +32,27 @@ pub struct Link {
     worker: Option<Worker>,
     context: SessionContext,
     session: Option<([u8; 16], Session)>,
+    /// A request whose answer may be held.
+    held: Option<Held>,
     /// The pipe failed, so it is out of step: nothing more is asked over it.
     is_lost: bool,
+    /// What is left of the time for waiting in this run.
+    patience: Duration,
     /// A key for the next transport certificate.
     transport_key: Option<TransportKey>,
+}
+
+/// A request whose answer may be held, on its way.
+struct Held {
+    message: Vec<u8>,
+    time: Duration,
+    step: Step,
+}
+
+/// How far it is.
+enum Step {
+    Handshake([u8; 16], Initiator),
+    Asked([u8; 16], Session),
 }
 
 impl Link {
@@ -48,8 +70,16 @@ impl Link {
     #[must_use]
     pub fn over(client: Client, enrolment: &Enrolment) -> (Self, Option<Configured>) {
         let context = SessionContext { anchor: Digest::of(&enrolment.anchor), envoy: enrolment.envoy };
-        let mut link =
-            Self { client, worker: None, context, session: None, is_lost: false, transport_key: None };
+        let mut link = Self {
+            client,
+            worker: None,
+            context,
+            session: None,
+            held: None,
+            is_lost: false,
+            patience: RUN_PATIENCE,
+            transport_key: None,
+        };
         if enrolment.is_renewal_due(seconds_now()) {
             // Made before the worker first touches the network: nobody can have taken it yet.
             link.transport_key = link.make_transport_key().ok();
@@ -64,12 +94,23 @@ impl Link {
         self.worker.as_ref().map(Worker::process)
     }
 
+    /// A run begins: its time for waiting is counted from here. `patience`: as much as that, instead of the usual.
+    pub fn begin_run(&mut self, patience: Option<Duration>) {
+        self.patience = patience.unwrap_or(RUN_PATIENCE);
+    }
+
+    /// True if nothing can be asked over it any more: start another one.
+    #[must_use]
+    pub const fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
     /// Tells the worker where the server is and who the worker is to networks.
     ///
     /// # Errors
     /// When the worker cannot use it.
     pub fn configure(&mut self, enrolment: &Enrolment) -> Result<Configured, AgentError> {
-        let says = self.client.configure(enrolment.transport());
+        let says = self.timed(|client, _| client.configure(enrolment.transport()));
         says.map(printable).map_err(|error| self.relay_error(error))
     }
 
@@ -85,7 +126,22 @@ impl Link {
     }
 
     fn make_transport_key(&mut self) -> Result<TransportKey, AgentError> {
-        self.client.make_transport_key().map_err(|error| self.relay_error(error))
+        self.timed(|client, _| client.make_transport_key()).map_err(|error| self.relay_error(error))
+    }
+
+    /// Asks the worker something, and counts how long that took. `ask` gets the time that it may take at most.
+    fn timed<T>(
+        &mut self,
+        ask: impl FnOnce(&Client, Duration) -> Result<T, WireError>,
+    ) -> Result<T, WireError> {
+        if self.patience.is_zero() {
+            self.is_lost = true;
+            return Err(WireError::Timeout { what: "the answers of the server to one run" });
+        }
+        let began = Instant::now();
+        let answer = ask(&self.client, PATIENCE.min(self.patience));
+        self.patience = self.patience.saturating_sub(began.elapsed());
+        answer
     }
 
     /// An error of the worker or of its pipe. After one of the pipe, no answer on it can be told from another.
@@ -114,15 +170,72 @@ impl Link {
                 other => break other?,
             }
         };
-        if reply.len() > limits::INNER_MESSAGE {
-            return Err(AgentError::Answer("it is too large"));
+        answer_in(&reply)
+    }
+
+    /// Sends a request whose answer the server may hold for `time`. The link becomes readable when something came: then
+    /// [`Link::advance_held`]. Nothing else is asked meanwhile.
+    ///
+    /// # Errors
+    /// When the worker does not take it.
+    pub fn begin_held(&mut self, enrolment: &Enrolment, ask: Ask, time: Duration) -> Result<(), AgentError> {
+        let message = Request { ask: Some(ask) }.encode_to_vec();
+        let now = seconds_now();
+        let session = self.session.take().filter(|(_, session)| !session.is_due(now));
+        let begun = match session {
+            Some(session) => self.send_held(enrolment, message, time, session),
+            None => self.greet_held(enrolment, message, time),
+        };
+        begun.map_err(|error| self.relay_error(error))
+    }
+
+    /// Takes what came; gives the answer when that was it.
+    ///
+    /// # Errors
+    /// When the server did not hold its key, refuses, or the connection was lost: then it may be asked again, with a new session.
+    pub fn advance_held(&mut self, enrolment: &Enrolment) -> Result<Option<Answer>, AgentError> {
+        let held = self.held.take().ok_or(AgentError::Relay(WireError::Poisoned))?;
+        let came = self.client.finish_exchange().map_err(|error| self.relay_error(error))?;
+        let now = seconds_now();
+        match held.step {
+            Step::Handshake(id, initiator) => {
+                let session = initiator.finish(&came, now).map_err(AgentError::Relay)?;
+                let sent = self.send_held(enrolment, held.message, held.time, (id, session));
+                sent.map(|()| None).map_err(|error| self.relay_error(error))
+            }
+            Step::Asked(id, mut session) => {
+                let reply = session.receive(&came, now).map_err(AgentError::Relay)?;
+                self.session = Some((id, session));
+                answer_in(&reply).map(Some)
+            }
         }
-        let reply = Reply::decode(reply.as_slice()).map_err(|_| AgentError::Answer("it is no reply"))?;
-        match reply.answer {
-            Some(Answer::Refused(Refused { code, message })) => Err(AgentError::Refused { code, message }),
-            Some(answer) => Ok(answer),
-            None => Err(AgentError::Answer("it is empty")),
-        }
+    }
+
+    fn greet_held(
+        &mut self,
+        enrolment: &Enrolment,
+        message: Vec<u8>,
+        time: Duration,
+    ) -> Result<(), WireError> {
+        let id = vigo_wire::random::array::<16>()?;
+        let (initiator, hello) =
+            Initiator::begin(enrolment.identity.exchange(), &enrolment.session, &self.context)?;
+        self.client.begin_exchange(&id, &enrolment.envoy, hello, HELD_PATIENCE)?;
+        self.held = Some(Held { message, time, step: Step::Handshake(id, initiator) });
+        Ok(())
+    }
+
+    fn send_held(
+        &mut self,
+        enrolment: &Enrolment,
+        message: Vec<u8>,
+        time: Duration,
+        (id, mut session): ([u8; 16], Session),
+    ) -> Result<(), WireError> {
+        let sealed = session.send(&message, seconds_now())?;
+        self.client.begin_exchange(&id, &enrolment.envoy, sealed, time + HELD_PATIENCE)?;
+        self.held = Some(Held { message, time, step: Step::Asked(id, session) });
+        Ok(())
     }
 
     fn exchange(&mut self, enrolment: &Enrolment, message: &[u8]) -> Result<Vec<u8>, WireError> {
@@ -155,9 +268,27 @@ impl Link {
         if self.is_lost {
             return Err(WireError::Closed { what: "the network worker" });
         }
-        let answer = self.client.exchange(id, &enrolment.envoy, payload, PATIENCE);
+        let answer = self.timed(|client, time| client.exchange(id, &enrolment.envoy, payload, time));
         self.is_lost = answer.as_ref().is_err_and(|error| !matches!(error, WireError::Worker(_)));
         answer
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.client.as_fd()
+    }
+}
+
+fn answer_in(reply: &[u8]) -> Result<Answer, AgentError> {
+    if reply.len() > limits::INNER_MESSAGE {
+        return Err(AgentError::Answer("it is too large"));
+    }
+    let reply = Reply::decode(reply).map_err(|_| AgentError::Answer("it is no reply"))?;
+    match reply.answer {
+        Some(Answer::Refused(Refused { code, message })) => Err(AgentError::Refused { code, message }),
+        Some(answer) => Ok(answer),
+        None => Err(AgentError::Answer("it is empty")),
     }
 }
 

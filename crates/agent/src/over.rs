@@ -1,13 +1,13 @@
 //! The agent over workers that the caller started: the same enrolment and the same runs, with the other end of the pipe in the caller's hand.
 //! It is how the sentence "a taken worker can delay and deny, nothing else" is tested; the programs start their own workers.
 
-use crate::arguments::{ConvergeArguments, LogFormat, LogLevel};
+use crate::arguments::{ConvergeArguments, LogFormat, LogLevel, Mode};
 use crate::enroll;
 use crate::enrolment::Enrolment;
 use crate::error::AgentError;
 use crate::link::Link;
 use crate::machine::Machine;
-use crate::run;
+use crate::run::{self, Way};
 use crate::settings::Settings;
 use crate::state::State;
 use std::path::Path;
@@ -25,6 +25,8 @@ use vigo_wire::worker::Client;
 pub struct Agent {
     machine: Machine,
     hands: Option<Rc<Hands>>,
+    /// So long all answers to one run are waited for; `None` for the usual.
+    pub patience: Option<Duration>,
 }
 
 impl Agent {
@@ -38,6 +40,7 @@ impl Agent {
             log_level: LogLevel::Warn,
             log_format: LogFormat::Text,
             interval: Duration::from_secs(300),
+            mode: Mode::Poll,
             arena: arena::Choice::Auto,
             arena_max: arena::Options::default().max,
             secret_cache: crate::settings::SecretCache::Epoch,
@@ -45,7 +48,7 @@ impl Agent {
             origins: Vec::new(),
         };
         let state = State::open(&settings.state_dir)?;
-        Ok(Self { machine: Machine::new(settings, state, spawner), hands: None })
+        Ok(Self { machine: Machine::new(settings, state, spawner), hands: None, patience: None })
     }
 
     /// Enrols through that worker.
@@ -82,8 +85,10 @@ impl Agent {
             json: false,
         };
         let _lock = self.machine.state.lock(arguments.wait)?;
-        let link = Link::over(client, &enrolment);
-        run::through(&self.machine, &mut enrolment, &hands, link, online, &arguments)
+        let (mut link, worker) = Link::over(client, &enrolment);
+        link.begin_run(self.patience);
+        let way = Way { link: &mut link, worker, news: None };
+        run::through(&self.machine, &mut enrolment, &hands, way, online, &arguments).map(|ran| ran.exit)
     }
 
     /// Whose values the hand holds, in which version.

@@ -24,7 +24,7 @@ use vigo_wire::worker::Configured;
 /// Days in seconds.
 const DAY_S: u64 = 86_400;
 /// The word with which a server refuses everything but a renewal.
-const EXPIRED: &str = "expired";
+pub const EXPIRED: &str = "expired";
 /// The continuity value and the digest of the traits that the server has, in the identity folder.
 const CONTINUITY: &str = "continuity";
 const TRAITS_DIGEST: &str = "traits.digest";
@@ -53,11 +53,32 @@ pub fn once(
     online: bool,
     arguments: &ConvergeArguments,
 ) -> Result<Exit, AgentError> {
-    let link = Link::start(&machine.spawner, enrolment)?;
-    through(machine, enrolment, hands, link, online, arguments)
+    let (mut link, worker) = Link::start(&machine.spawner, enrolment)?;
+    let way = Way { link: &mut link, worker, news: None };
+    through(machine, enrolment, hands, way, online, arguments).map(|ran| ran.exit)
 }
 
-/// One run through a worker that was started, with what it said of itself.
+/// How a run gets to its server.
+pub struct Way<'a> {
+    /// Through a worker that was started.
+    pub link: &'a mut Link,
+    /// What that said of itself.
+    pub worker: Option<Configured>,
+    /// What a check-in was answered that was made already; `None` to make one.
+    pub news: Option<CheckInReply>,
+}
+
+/// What came of a run.
+pub struct Ran {
+    /// How it ended.
+    pub exit: Exit,
+    /// The server was there, what it assigned was taken, and no secret had to wait.
+    pub is_settled: bool,
+    /// What a later check-in says of this machine, traits whole.
+    pub check_in: CheckIn,
+}
+
+/// One run. Asked to stop, it ends after the resource at hand, and reports.
 ///
 /// # Errors
 /// As [`run`].
@@ -65,10 +86,10 @@ pub fn through(
     machine: &Machine,
     enrolment: &mut Enrolment,
     hands: &Rc<Hands>,
-    (mut link, worker): (Link, Option<Configured>),
+    Way { link, worker, news }: Way<'_>,
     online: bool,
     arguments: &ConvergeArguments,
-) -> Result<Exit, AgentError> {
+) -> Result<Ran, AgentError> {
     let (started, started_at) = (Instant::now(), seconds_now());
     {
         let mut seen = machine.seen.borrow_mut();
@@ -81,8 +102,9 @@ pub fn through(
     posture.log();
     let traits = traits::collect(&posture);
 
+    let about = About { traits: &traits, posture: &posture };
     let mut refusals = Vec::new();
-    let (held, offline) = match check_in(machine, enrolment, &mut link, held, &traits, &posture) {
+    let (held, offline) = match check_in(machine, enrolment, link, held, news, &about) {
         Ok(held) => {
             machine.seen.borrow_mut().checked_in_at = Some(seconds_now());
             (held, false)
@@ -98,6 +120,9 @@ pub fn through(
     };
     let Some(held) = held else { return Err(AgentError::Answer("it holds no assignment for this envoy")) };
 
+    if vigo_sys::signal::is_stop_asked() {
+        return Err(AgentError::Stopped);
+    }
     let standing = Held::standing(Some(&held));
     let known = versions(&held.secrets);
     if !offline {
@@ -105,7 +130,7 @@ pub fn through(
     }
     let secrets = ServerSecrets {
         hands: Rc::clone(hands),
-        link: RefCell::new(if offline { None } else { Some(&mut link) }),
+        link: RefCell::new(if offline { None } else { Some(&mut *link) }),
         enrolment,
         standing,
         versions: RefCell::new(known),
@@ -125,6 +150,7 @@ pub fn through(
         drop_all(hands);
     }
     let report = report?;
+    let is_settled = !secrets.away.get() && refusals.is_empty();
 
     let posture = assess(machine, &facts, hands);
     let frame = reports::Frame {
@@ -137,12 +163,36 @@ pub fn through(
     let mut wire_report = reports::make(&report, &frame, &posture)?;
     wire_report.problems.extend(refusals);
     reports::queue(&machine.state.queue, &wire_report)?;
-    if !offline {
-        reports::flush(&machine.state.queue, &mut link, enrolment)?;
-    }
+    let waiting = if offline { 0 } else { reports::flush(&machine.state.queue, link, enrolment)? };
+    let is_settled = is_settled && waiting == 0;
     last_run::store(&machine.state.root, &report, &frame, &posture)?;
     output::print_run(&report, &assignment.name, offline, arguments)?;
-    Ok(output::exit(&report, arguments.detailed_exit_code))
+    let exit = output::exit(&report, arguments.detailed_exit_code);
+    Ok(Ran { exit, is_settled, check_in: About { traits: &traits, posture: &posture }.check_in(standing) })
+}
+
+/// What a check-in says of this machine.
+struct About<'a> {
+    traits: &'a Traits,
+    posture: &'a Posture,
+}
+
+impl About<'_> {
+    /// The check-in of who holds that term and generation, traits whole. What it says of the moment is left out.
+    fn check_in(&self, (term, generation): (u64, u64)) -> CheckIn {
+        CheckIn {
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            formats: vec![vigo_wire::bundle::FORMAT],
+            term,
+            generation,
+            traits_digest: Digest::of(&self.traits.lasting.encode_to_vec()).as_bytes().to_vec(),
+            traits: Some(self.traits.lasting.clone()),
+            posture: Some(self.posture.to_wire()),
+            clock: seconds_now(),
+            continuity: Vec::new(),
+            hold_s: 0,
+        }
+    }
 }
 
 /// The protection as it can be read back now, of the hand that runs now.
@@ -175,19 +225,22 @@ fn held_or(held: Option<Held>, error: AgentError) -> Result<Held, AgentError> {
 
 type CheckedIn = Result<Option<Held>, Box<(Option<Held>, AgentError)>>;
 
-/// Asks the server whether anything is new, and takes it. An error gives back what was held before.
+/// Asks the server whether anything is new, unless it was asked already, and takes it. An error gives back what was held before.
 fn check_in(
     machine: &Machine,
     enrolment: &mut Enrolment,
     link: &mut Link,
     held: Option<Held>,
-    traits: &Traits,
-    posture: &Posture,
+    news: Option<CheckInReply>,
+    about: &About<'_>,
 ) -> CheckedIn {
-    let mut asked = ask_check_in(machine, enrolment, link, held.as_ref(), traits, posture);
+    let mut asked = match news {
+        Some(reply) => Ok(reply),
+        None => ask_check_in(machine, enrolment, link, held.as_ref(), about),
+    };
     if matches!(&asked, Err(AgentError::Refused { code, .. }) if code == EXPIRED) {
         asked = renew(machine, enrolment, link, seconds_now())
-            .and_then(|()| ask_check_in(machine, enrolment, link, held.as_ref(), traits, posture));
+            .and_then(|()| ask_check_in(machine, enrolment, link, held.as_ref(), about));
     }
     let checked = asked.and_then(|reply| take(machine, enrolment, link, held.as_ref(), reply));
     match checked {
@@ -201,37 +254,44 @@ fn ask_check_in(
     enrolment: &Enrolment,
     link: &mut Link,
     held: Option<&Held>,
-    traits: &Traits,
-    posture: &Posture,
+    about: &About<'_>,
 ) -> Result<CheckInReply, AgentError> {
     let identity = &machine.state.identity;
-    let digest = Digest::of(&traits.lasting.encode_to_vec());
-    let known = identity.read(TRAITS_DIGEST, 64)?.is_some_and(|known| known == digest.as_bytes());
-    let (term, generation) = Held::standing(held);
-    let mut ask = CheckIn {
-        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-        formats: vec![vigo_wire::bundle::FORMAT],
-        term,
-        generation,
-        traits_digest: digest.as_bytes().to_vec(),
-        traits: (!known).then(|| traits.lasting.clone()),
-        posture: Some(posture.to_wire()),
-        clock: seconds_now(),
-        continuity: identity.read(CONTINUITY, 256)?.unwrap_or_default(),
-        hold_s: 0,
-    };
+    let mut ask = about.check_in(Held::standing(held));
+    let digest = ask.traits_digest.clone();
+    let known = identity.read(TRAITS_DIGEST, 64)?.is_some_and(|known| known == digest);
+    let traits = ask.traits.take();
+    ask.traits = traits.clone().filter(|_| !known);
+    ask.continuity = continuity(machine)?;
     let mut reply = check_in_once(link, enrolment, ask.clone())?;
     if reply.want_traits && ask.traits.is_none() {
-        ask.traits = Some(traits.lasting.clone());
+        ask.traits = traits;
         reply = check_in_once(link, enrolment, ask)?;
     }
     if !known {
-        identity.write(TRAITS_DIGEST, digest.as_bytes())?;
+        identity.write(TRAITS_DIGEST, &digest)?;
     }
-    if !reply.continuity.is_empty() {
-        identity.write(CONTINUITY, &reply.continuity)?;
-    }
+    keep_continuity(machine, &reply)?;
     Ok(reply)
+}
+
+/// The continuity value last given.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn continuity(machine: &Machine) -> Result<Vec<u8>, AgentError> {
+    Ok(machine.state.identity.read(CONTINUITY, 256)?.unwrap_or_default())
+}
+
+/// Keeps a new continuity value, before anything else is done with the answer.
+///
+/// # Errors
+/// When it cannot be stored.
+pub fn keep_continuity(machine: &Machine, reply: &CheckInReply) -> Result<(), AgentError> {
+    if !reply.continuity.is_empty() {
+        machine.state.identity.write(CONTINUITY, &reply.continuity)?;
+    }
+    Ok(())
 }
 
 fn check_in_once(link: &mut Link, enrolment: &Enrolment, ask: CheckIn) -> Result<CheckInReply, AgentError> {

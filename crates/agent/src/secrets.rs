@@ -212,6 +212,12 @@ impl ServerSecrets<'_> {
             Ok(_) => Err(Failure::blocked(
                 "the server answered something else than the secrets that were asked for",
             )),
+            // Not now: nothing is said about these secrets, and they are asked for again.
+            Err(error @ AgentError::Refused { .. }) if error.is_later() => {
+                tracing::warn!("secrets cannot be fetched now: {}", vigo_base::chain(&error));
+                self.away.set(true);
+                Err(away())
+            }
             Err(AgentError::Refused { code, message }) => {
                 Err(Failure::blocked(format!("the server refuses all secrets ({code}): {message}")))
             }

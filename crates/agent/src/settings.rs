@@ -1,6 +1,6 @@
 //! Settings of the agent: flag over environment over file over default. The file has a closed schema.
 
-use crate::arguments::{Arguments, LogFormat, LogLevel};
+use crate::arguments::{Arguments, DaemonArguments, LogFormat, LogLevel, Mode};
 use crate::duration::parse_duration;
 use crate::error::AgentError;
 use clap::parser::ValueSource;
@@ -28,6 +28,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// Time between two runs of the daemon.
     pub interval: Duration,
+    /// How the daemon hears of news.
+    pub mode: Mode,
     /// Which pages the hand takes.
     pub arena: Choice,
     /// How large the hand's arena may grow, in bytes.
@@ -80,17 +82,19 @@ struct File {
     log_level: Option<LogLevel>,
     log_format: Option<LogFormat>,
     interval: Option<Duration>,
+    mode: Option<Mode>,
     arena: Option<Choice>,
     arena_max: Option<usize>,
     allow_insecure_arena: Option<bool>,
     secret_cache: Option<SecretCache>,
 }
 
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 9] = [
     "state_dir",
     "log_level",
     "log_format",
     "interval",
+    "mode",
     "arena",
     "arena_max",
     "allow_insecure_arena",
@@ -115,6 +119,7 @@ impl Settings {
         };
         let defaults = vigo_sys::arena::Options::default();
         let interval = layers.take("interval", None, file.interval);
+        let mode = layers.take("mode", None, file.mode).unwrap_or(Mode::Stream);
         Ok(Self {
             state_dir: std::path::absolute(&state_dir)
                 .map_err(|source| AgentError::Read { path: state_dir, source })?,
@@ -125,6 +130,7 @@ impl Settings {
                 .take("log_format", arguments.log_format, file.log_format)
                 .unwrap_or(LogFormat::Text),
             interval: interval.unwrap_or(Duration::from_secs(300)),
+            mode,
             arena: layers.take("arena", None, file.arena).unwrap_or_default(),
             arena_max: layers.take("arena_max", None, file.arena_max).unwrap_or(defaults.max),
             allow_insecure_arena: layers
@@ -153,6 +159,7 @@ impl Settings {
             ("log_level", word(self.log_level.to_possible_value())),
             ("log_format", word(self.log_format.to_possible_value())),
             ("interval", format!("{}s", self.interval.as_secs())),
+            ("mode", word(self.mode.to_possible_value())),
             ("arena", arena.to_owned()),
             ("arena_max", self.arena_max.to_string()),
             ("allow_insecure_arena", self.allow_insecure_arena.to_string()),
@@ -165,8 +172,20 @@ impl Settings {
         values.into_iter().map(|(name, value)| (name, value, origin(name))).collect()
     }
 
+    /// What the command line of the daemon says stands above the file.
+    pub fn take_daemon(&mut self, arguments: &DaemonArguments) {
+        if let Some(interval) = arguments.interval {
+            self.interval = interval;
+            self.say_by_flag("interval");
+        }
+        if let Some(mode) = arguments.mode {
+            self.mode = mode;
+            self.say_by_flag("mode");
+        }
+    }
+
     /// An option of a command stands above what the file says.
-    pub fn say_by_flag(&mut self, name: &'static str) {
+    fn say_by_flag(&mut self, name: &'static str) {
         self.origins.retain(|(known, _)| *known != name);
         self.origins.push((name, Origin::Flag));
     }
@@ -243,6 +262,7 @@ impl File {
             "interval" => {
                 self.interval = Some(parse_duration(text(value)?).map_err(|why| wrong(value, &why))?)
             }
+            "mode" => self.mode = Some(word(value)?),
             "arena" => {
                 self.arena = Some(match text(value)? {
                     "auto" => Choice::Auto,

@@ -58,6 +58,8 @@ pub struct RunOptions {
     pub diff: bool,
     /// References of the resources to run, with what they depend on; empty for all.
     pub only: Vec<String>,
+    /// Asked before each resource: once it is true, no further one is begun, and those left are blocked. Never asked to stop without it.
+    pub is_stop_asked: Option<fn() -> bool>,
 }
 
 /// Brings the machine to what the bundle says, or says in a dry run what that would take.

@@ -18,6 +18,7 @@ mod lock;
 mod pages;
 pub mod peer;
 pub mod sandbox;
+pub mod signal;
 pub mod spawn;
 pub mod swap;
 pub mod thread;

@@ -128,6 +128,10 @@ impl Running<'_, '_> {
                 return Verdict::new(Outcome::Failed, "it was never parsed; this is a bug in vigo");
             }
         };
+        if self.input.options.is_stop_asked.is_some_and(|is_asked| is_asked()) {
+            let stopped = Failure::blocked("vigo was asked to stop before this was its turn");
+            return Verdict::failure(stopped.help("the next run goes on with it"));
+        }
         if let Some(blocked) = self.blocked(index, one) {
             return blocked;
         }

@@ -15,7 +15,7 @@ pub use message::{
 use crate::error::{check_size, decode};
 use crate::{WireError, frame, outer};
 use prost::Message as _;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 use vigo_base::{Blame, EnvoyId};
 
@@ -132,13 +132,34 @@ impl Client {
         payload: Vec<u8>,
         time: Duration,
     ) -> Result<Vec<u8>, WireError> {
-        let exchange = Exchange {
-            session: session.to_vec(),
-            envoy: envoy.as_bytes().to_vec(),
-            payload,
-            deadline_ms: milliseconds(time),
-        };
-        self.relayed(Asked::Exchange(exchange), time)
+        self.relayed(exchange_of(session, envoy, payload, time), time)
+    }
+
+    /// Begins an exchange whose answer may take long: [`Client::finish_exchange`] gives it once this becomes readable (poll(2)), and nothing else is
+    /// asked before.
+    ///
+    /// # Errors
+    /// When the worker does not take it.
+    pub fn begin_exchange(
+        &self,
+        session: &[u8; outer::SESSION_ID],
+        envoy: &EnvoyId,
+        payload: Vec<u8>,
+        time: Duration,
+    ) -> Result<(), WireError> {
+        let deadline = Instant::now().checked_add(GRACE.min(self.most));
+        self.write(exchange_of(session, envoy, payload, time), deadline)
+    }
+
+    /// The answer to what was begun; to be called when there is something to read.
+    ///
+    /// # Errors
+    /// As [`Client::exchange`].
+    pub fn finish_exchange(&self) -> Result<Vec<u8>, WireError> {
+        match self.read(Instant::now().checked_add(GRACE.min(self.most)))? {
+            Answered::Relayed(Relayed { bytes }) => Ok(bytes),
+            _ => Err(out_of_step()),
+        }
     }
 
     fn relayed(&self, asked: Asked, time: Duration) -> Result<Vec<u8>, WireError> {
@@ -150,8 +171,16 @@ impl Client {
 
     fn ask(&self, asked: Asked, time: Duration) -> Result<Answered, WireError> {
         let deadline = Instant::now().checked_add((time + GRACE).min(self.most));
+        self.write(asked, deadline)?;
+        self.read(deadline)
+    }
+
+    fn write(&self, asked: Asked, deadline: Option<Instant>) -> Result<(), WireError> {
         let request = zeroize::Zeroizing::new(WorkerRequest { asked: Some(asked) }.encode_to_vec());
-        frame::write(&self.socket, &request, FRAME_LIMIT, deadline)?;
+        frame::write(&self.socket, &request, FRAME_LIMIT, deadline)
+    }
+
+    fn read(&self, deadline: Option<Instant>) -> Result<Answered, WireError> {
         let answer = frame::read(&self.socket, FRAME_LIMIT, deadline)?
             .map(zeroize::Zeroizing::new)
             .ok_or(WireError::Closed { what: "the network worker" })?;
@@ -162,6 +191,26 @@ impl Client {
             None => Err(out_of_step()),
         }
     }
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn exchange_of(
+    session: &[u8; outer::SESSION_ID],
+    envoy: &EnvoyId,
+    payload: Vec<u8>,
+    time: Duration,
+) -> Asked {
+    Asked::Exchange(Exchange {
+        session: session.to_vec(),
+        envoy: envoy.as_bytes().to_vec(),
+        payload,
+        deadline_ms: milliseconds(time),
+    })
 }
 
 const fn out_of_step() -> WireError {

@@ -113,6 +113,7 @@ impl Daemon<'_> {
         let Self { link, enrolment, .. } = &mut *self;
         let (link, _) = link.as_mut().ok_or(AgentError::Stopped)?;
         link.begin_held(enrolment, Ask::CheckIn(ask), time)?;
+        tracing::debug!(seconds = time.as_secs(), "the server may hold this check-in");
         loop {
             match self.wait(true, until) {
                 Woken::Stop => {

@@ -5,11 +5,14 @@ use crate::origin::{Stage, refused};
 use crate::worker::{Attacker, Deed, Way, framed, honest, said};
 use crate::world::{World, stopped_at, text, twisted_at};
 use prost::Message as _;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use vigo_agent::over::Agent;
 use vigo_base::{Blame, Exit};
-use vigo_wire::inner::Ask;
+use vigo_sys::spawn::Spawner;
+use vigo_wire::inner::{Answer, Ask, Refused};
 use vigo_wire::worker::{Answered, Asked, Configured, FRAME_LIMIT, Kind, TransportKey, WorkerAnswer};
 
 pub const TESTS: &[Test] = &[
@@ -22,6 +25,11 @@ pub const TESTS: &[Test] = &[
     ("a_worker_that_takes_no_orders_is_a_server_that_is_away", a_worker_that_takes_no_orders),
     ("what_the_worker_says_of_itself_is_cut_and_cleaned", what_the_worker_says_of_itself),
     ("a_server_that_is_busy_is_away_and_one_that_revokes_is_obeyed", a_server_that_is_busy),
+    (
+        "a_worker_that_delays_every_answer_delays_a_run_no_longer_than_its_patience",
+        a_worker_that_delays_every_answer,
+    ),
+    ("a_server_that_cannot_give_secrets_now_is_taken_for_away", a_server_that_cannot_give_secrets_now),
 ];
 
 /// Does something instead of answering at one stage.
@@ -224,5 +232,51 @@ fn a_server_that_is_busy() {
         assert!(text(&error).contains("says the server"));
         assert_eq!(world.kept(), kept);
         assert_eq!(world.content("motd").unwrap(), "drift", "nothing is applied against a refusal");
+    }
+}
+
+/// Each answer comes within its own time; all of them together take longer than a run waits.
+fn a_worker_that_delays_every_answer() {
+    let mut world = World::settled();
+    let asked: Arc<Mutex<usize>> = Arc::default();
+    let count = Arc::clone(&asked);
+    let delaying: Attacker = Box::new(move |asked, way| {
+        if matches!(asked, Asked::Exchange(_)) {
+            *count.lock().unwrap() += 1;
+            std::thread::sleep(Duration::from_millis(150));
+        }
+        way.honestly(asked)
+    });
+    world.agent.patience = Some(Duration::from_millis(400));
+    let _went_on_or_is_blocked = world.run(delaying);
+    // A run on new secrets asks for five things and more.
+    let asked = *asked.lock().unwrap();
+    assert!((1..=3).contains(&asked), "{asked} answers were waited for");
+    assert!(world.waiting() > 0, "the report is gone");
+    world.agent.patience = None;
+    world.assert_recovers(2);
+}
+
+/// What was applied and not touched since stays, as when the server is away; a refusal for good would block it.
+fn a_server_that_cannot_give_secrets_now() {
+    for (code, exit) in [("busy", Exit::Success), ("too-many", Exit::Success), ("quarantined", Exit::Bad)] {
+        let mut world = World::enrolled();
+        world.publish(1);
+        assert_eq!(world.run(honest()).unwrap(), Exit::Success);
+        world.assert_applied(1);
+        // Another agent on the same state folder: its hand holds nothing.
+        world.agent = Agent::open(&world.state(""), Rc::new(Spawner::start().unwrap())).unwrap();
+        let refused = Refused { code: code.to_owned(), message: "not now".to_owned() };
+        world.origin().twist = Some(Box::new(move |ask, answer, _| match ask {
+            Ask::Secrets(_) => Answer::Refused(refused.clone()),
+            _ => answer,
+        }));
+        assert_eq!(world.run(honest()).unwrap(), exit, "{code}");
+        assert_eq!(world.content("token").unwrap(), world.token_file(1));
+        world.assert_in_hand(0);
+        // Asked again by itself: nothing has to be published for it.
+        world.origin().twist = None;
+        assert_eq!(world.run(honest()).unwrap(), Exit::Success);
+        world.assert_in_hand(1);
     }
 }

@@ -191,6 +191,8 @@ pub fn exit_codes() -> String {
         let [general, agent, operator, server] = meaning(exit);
         writeln!(out, "| {} | {general} | {agent} | {operator} | {server} |", exit.code()).unwrap();
     }
-    out.push_str("\nA program that a signal ends has the shell's code for it, 128 and the signal's number.\n");
+    out.push_str(
+        "\nA program that a signal ends has the shell's code for it, 128 and the signal's number.\n",
+    );
     out
 }

@@ -7,6 +7,9 @@ use std::fmt::Write as _;
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const FOR_URLS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
+/// So much of a value is looked for as a list of its bytes: these forms are four and five times as long as it, and whoever prints one begins with these.
+const LONGEST_LISTED: usize = 4 << 10;
+
 /// Every form of a value by its name, the raw one first; equal ones once. Padding and line breaks of base64 need no form of their own: what
 /// stands before them is found as a fragment.
 pub(crate) fn forms(value: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
@@ -30,9 +33,10 @@ fn of_whole(value: &[u8], all: &mut Vec<(&'static str, Vec<u8>)>) {
     }
     all.push(("hexadecimal", each(value, |byte, text| write!(text, "{byte:02x}"))));
     all.push(("hexadecimal", each(value, |byte, text| write!(text, "{byte:02X}"))));
-    all.push(("escaped hexadecimal", each(value, |byte, text| write!(text, "\\x{byte:02x}"))));
-    all.push(("list of numbers", each(value, |byte, text| write!(text, "{byte}, "))));
-    all.push(("list of numbers", each(value, |byte, text| write!(text, "{byte},"))));
+    let beginning = value.get(..LONGEST_LISTED).unwrap_or(value);
+    all.push(("escaped hexadecimal", each(beginning, |byte, text| write!(text, "\\x{byte:02x}"))));
+    all.push(("list of numbers", each(beginning, |byte, text| write!(text, "{byte}, "))));
+    all.push(("list of numbers", each(beginning, |byte, text| write!(text, "{byte},"))));
     url(value, all);
     let Ok(text) = std::str::from_utf8(value) else { return };
     let utf16: Vec<u16> = text.encode_utf16().collect();

@@ -233,6 +233,13 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_found_whole_though_another_form_ends_as_it_does() {
+        // As a regular expression it begins with a backslash more.
+        let canary = Canary::of(Kind::Plain, b"-Hn2kqv81mZrT5-x");
+        assert!(Needles::of([&canary]).find(&canary.plain())[0].whole);
+    }
+
+    #[test]
     fn each_line_of_a_canary_is_found_alone() {
         let canary = Canary::fresh(Kind::Lines).unwrap();
         let needles = Needles::of([&canary]);

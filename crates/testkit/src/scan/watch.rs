@@ -172,13 +172,18 @@ fn hold(before: &[&str], control: &Canary) -> io::Result<Child> {
 /// If what it reads is not what [`Watcher::start`] writes.
 #[allow(clippy::print_stdout, reason = "what it says is read by the one who started it")]
 pub fn watch_from_stdin() -> io::Result<()> {
-    let mut lines = io::stdin().lines();
-    let mut next = || lines.next().unwrap_or(Err(io::ErrorKind::UnexpectedEof.into()));
+    let next = || {
+        let mut line = String::new();
+        match io::stdin().read_line(&mut line)? {
+            0 => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+            _ => Ok(line),
+        }
+    };
     let root: u32 = next()?.trim().parse().map_err(io::Error::other)?;
     let mut canaries = Vec::new();
     loop {
         let line = next()?;
-        let Some((kind, hex)) = line.split_once(' ') else { break };
+        let Some((kind, hex)) = line.trim().split_once(' ') else { break };
         let kind = kind.parse().ok().and_then(|at: usize| Kind::ALL.get(at)).copied().unwrap_or(Kind::Plain);
         let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
         canaries.push(Canary { kind, masked: hex.as_bytes().chunks(2).filter_map(byte).collect() });

@@ -10,5 +10,10 @@
 )]
 
 mod alone;
+mod axes;
+mod bed;
+mod cell;
+mod matrix;
+mod recipes;
 #[path = "../world/mod.rs"]
 mod world;

@@ -1,0 +1,146 @@
+//! A policy for each attribute that takes a secret. The list of attributes comes from the registry of types: one that is new and stands here nowhere
+//! fails the test below, so that no type is left out of the matrix.
+
+use crate::axes::{Operation, Step};
+use vigo_resource::SecretRule;
+use vigo_resources::REGISTRY;
+
+/// How a value is asked for in one attribute of one type.
+#[derive(Clone, Copy)]
+pub struct Recipe {
+    /// The type and the attribute.
+    pub of: (&'static str, &'static str),
+    /// Who else may see the value.
+    pub rule: SecretRule,
+    /// The resources, for the secret of that path.
+    pub policy: fn(&str, Operation) -> String,
+}
+
+/// Every one, in a fixed order.
+pub fn recipes() -> Vec<Recipe> {
+    let rule = |of: (&str, &str)| REGISTRY.get(of.0).unwrap().info().attribute(of.1).unwrap().secrets;
+    LIST.iter().map(|(of, policy)| Recipe { of: *of, rule: rule(*of), policy: *policy }).collect()
+}
+
+type Policy = fn(&str, Operation) -> String;
+const LIST: &[((&str, &str), Policy)] = &[
+    (("file", "content"), content),
+    (("file", "source"), source),
+    (("exec", "command"), command),
+    (("exec", "environment"), environment),
+    (("exec", "stdin"), stdin),
+];
+
+#[test]
+fn every_attribute_that_takes_a_secret_is_in_the_matrix() {
+    let mut missing = Vec::new();
+    for kind in REGISTRY.iter() {
+        let info = kind.info();
+        for attribute in info.attributes.iter().filter(|attribute| attribute.secrets.takes_secret()) {
+            if !LIST.iter().any(|(of, _)| *of == (info.name, attribute.name)) {
+                missing.push(format!("{}.{}", info.name, attribute.name));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "these take a secret and have no recipe in the leak matrix: {missing:?}");
+    for ((kind, attribute), _) in LIST {
+        let info = REGISTRY.get(kind).unwrap_or_else(|| panic!("there is no type `{kind}`")).info();
+        assert!(
+            info.attribute(attribute).is_some_and(|one| one.secrets.takes_secret()),
+            "{kind}.{attribute}"
+        );
+    }
+}
+
+/// The template that `source` recipes name.
+pub fn template(secret: &str) -> String {
+    format!("# made\nraw = secret:{{{secret}}}\nbase64 = {{{{ secret(\"{secret}\") | b64encode }}}}\nend\n")
+}
+
+/// The target, and two that look at it: what a command prints of it is dropped, and its copy is as closed as it is.
+fn around(target: &str, operation: Operation) -> String {
+    let mut text = String::from("  - type: file\n");
+    let path = match operation {
+        Operation::Fails(Step::NoFolder) => "{{ vars.root }}/missing/target",
+        Operation::Fails(Step::OtherKind) => "{{ vars.root }}/folder",
+        _ => "{{ vars.root }}/target",
+    };
+    text.push_str(&format!("    target_path: \"{path}\"\n"));
+    if operation == Operation::Delete {
+        text.push_str("    state: absent\n");
+        return text;
+    }
+    text.push_str(target);
+    match operation {
+        Operation::Fails(Step::Check) => text.push_str("    validate: \"cat % >&2; cat %; exit 1\"\n"),
+        Operation::Fails(Step::NoOwner) => text.push_str("    owner: no-such-user-here\n"),
+        _ => {}
+    }
+    text.push_str(
+        r#"  - type: exec
+    command: "cat {{ vars.root }}/target; cat {{ vars.root }}/target >&2"
+    onlyif: "cat {{ vars.root }}/target"
+    log_output: always
+  - type: file
+    target_path: "{{ vars.root }}/copy"
+    copy_from: "{{ vars.root }}/target"
+"#,
+    );
+    text
+}
+
+fn content(secret: &str, operation: Operation) -> String {
+    let target = format!(
+        "    content: |\n      # made\n      raw = secret:{{{secret}}}\n      base64 = {{{{ secret(\"{secret}\") | b64encode }}}}\n      end\n"
+    );
+    around(&target, operation)
+}
+
+fn source(_: &str, operation: Operation) -> String {
+    around("    source: made.j2\n", operation)
+}
+
+/// What every command has beside what is said of its value.
+fn run(own: &str, operation: Operation) -> String {
+    if operation == Operation::Delete {
+        return "  - {type: file, target_path: \"{{ vars.root }}/none\", state: absent}\n".to_owned();
+    }
+    let how = match operation {
+        Operation::Fails(Step::NoFolder) => "    cwd: \"{{ vars.root }}/missing\"\n",
+        Operation::Fails(Step::NoOwner) => "    user: no-such-user-here\n",
+        Operation::Fails(Step::Check) => "    returns: 77\n",
+        _ => "",
+    };
+    format!("  - type: exec\n    creates: \"{{{{ vars.root }}}}/never\"\n    log_output: always\n{own}{how}")
+}
+
+fn command(secret: &str, operation: Operation) -> String {
+    let own = format!(
+        "    command: [\"/bin/echo\", \"secret:{{{secret}}}\"]\n    shell: false\n    allow_exposure: [argv]\n"
+    );
+    run(&own, operation)
+}
+
+fn environment(secret: &str, operation: Operation) -> String {
+    run(
+        &format!(
+            "    command: \"env; env >&2\"\n{}    environment: {{TOKEN: \"secret:{{{secret}}}\"}}\n",
+            shell(operation)
+        ),
+        operation,
+    )
+}
+
+fn stdin(secret: &str, operation: Operation) -> String {
+    run(
+        &format!(
+            "    command: \"cat | tee /dev/stderr\"\n{}    stdin: \"secret:{{{secret}}}\"\n",
+            shell(operation)
+        ),
+        operation,
+    )
+}
+
+fn shell(operation: Operation) -> &'static str {
+    if operation == Operation::Fails(Step::OtherKind) { "    shell: /etc\n" } else { "" }
+}

@@ -16,6 +16,7 @@ mod envoys;
 mod holding;
 mod hostile;
 mod hostile_relay;
+mod leaks;
 mod master_key;
 mod policies;
 mod rest;

@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use vigo_testkit::scan::{Canary, Hit, Kind, PATIENCE, Sink};
 
 /// Calls that change what is on disk.
@@ -144,7 +144,36 @@ impl<'a> Place<'a> {
             Operation::Diff if !words.contains(&"--diff") => words.push("--diff"),
             _ => {}
         }
-        self.run(self.under_circumstance(), self.version(), &words)
+        self.run_struck(self.under_circumstance(), self.version(), &words, self.blow())
+    }
+
+    /// By strace(1), which is slow; the others are killed at some moment. Every step is met by the tests of kills alone.
+    fn kills_at_a_step(&self) -> bool {
+        self.cell.circumstance() == Circumstance::Killed && self.cell.random.is_multiple_of(3)
+    }
+
+    /// The signal that ends the run or its hand at some moment, and when.
+    fn blow(&self) -> Option<(rustix::process::Signal, Duration)> {
+        let signal = match self.cell.circumstance() {
+            Circumstance::Killed if !self.kills_at_a_step() => rustix::process::Signal::KILL,
+            Circumstance::Panic if !self.bit(1) => rustix::process::Signal::ABORT,
+            _ => return None,
+        };
+        // Later where there is a hand: it is what holds values.
+        Some((signal, Duration::from_micros(self.nth(32, if self.bit(2) { 20_000 } else { 60_000 }))))
+    }
+
+    /// Sends it: to the agent, or to its hand as soon as there is one.
+    fn strike(&self, agent: u32, signal: rustix::process::Signal) -> bool {
+        let is_hand = |pid: &u32| {
+            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "vigo-hand\n")
+        };
+        let whom = match self.bit(2) {
+            true => vigo_testkit::memory::processes_below(agent).unwrap().into_iter().find(is_hand),
+            false => Some(agent),
+        };
+        let pid = whom.and_then(|pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?));
+        pid.is_some_and(|pid| rustix::process::kill_process(pid, signal).is_ok())
     }
 
     /// A command that runs what follows under the circumstance of this cell, up to the name of the program.
@@ -158,7 +187,11 @@ impl<'a> Place<'a> {
         let mut limit = None;
         match self.cell.circumstance() {
             Circumstance::Normal | Circumstance::DiskFull => {}
-            Circumstance::Killed => inject.push(format!("{CHANGES}:signal=KILL:when={nth}")),
+            Circumstance::Killed if self.kills_at_a_step() => {
+                inject.push(format!("{CHANGES}:signal=KILL:when={nth}"))
+            }
+            // At some moment: by `Place::run`.
+            Circumstance::Killed => {}
             // The standard library panics when it gets no random bytes; an abort ends a process as a panic in a drop would.
             Circumstance::Panic if self.bit(1) => {
                 inject.push(format!("getrandom:error=EIO:when={}+", nth.min(5)))
@@ -177,9 +210,12 @@ impl<'a> Place<'a> {
             }
         }
         if !inject.is_empty() {
-            // With a filter of the kernel only the calls that are named stop at strace.
-            let usual = ["strace", "-f", "--seccomp-bpf", "-o", "/dev/null", "-e", "signal=none", "-e"];
-            words.extend(usual.map(str::to_owned));
+            words.extend(["strace", "-f", "-o", "/dev/null", "-e", "signal=none"].map(str::to_owned));
+            // With a filter of the kernel only the calls that are named stop at strace; it injects errors then, but no signals.
+            if !self.kills_at_a_step() {
+                words.push("--seccomp-bpf".to_owned());
+            }
+            words.push("-e".to_owned());
             words.push(format!("trace={CHANGES},{MEMORY},getrandom"));
             words.extend(inject.into_iter().map(|each| format!("--inject={each}")));
         }
@@ -192,8 +228,18 @@ impl<'a> Place<'a> {
         command
     }
 
-    /// Runs it to its end; all it says goes into the log.
-    fn run(&self, mut command: Command, version: usize, words: &[&str]) -> Result<ExitStatus, String> {
+    fn run(&self, command: Command, version: usize, words: &[&str]) -> Result<ExitStatus, String> {
+        self.run_struck(command, version, words, None)
+    }
+
+    /// Runs it to its end, which may come by a signal; all it says goes into the log.
+    fn run_struck(
+        &self,
+        mut command: Command,
+        version: usize,
+        words: &[&str],
+        mut blow: Option<(rustix::process::Signal, Duration)>,
+    ) -> Result<ExitStatus, String> {
         let log = File::options().append(true).open(&self.log).unwrap();
         command.arg("--state-dir").arg(self.state()).arg("apply").arg(self.folder.join("cell.vgo"));
         command.arg("--secrets").arg(self.bed.vault(version)).args(["--name", "web-1"]).args(words);
@@ -201,18 +247,24 @@ impl<'a> Place<'a> {
         command.current_dir(&home).env("HOME", &home).env("TMPDIR", &home).env("RUST_LOG", "trace");
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let mut child = command.spawn().unwrap();
-        let deadline = Instant::now() + PATIENCE / 2;
+        let begun = Instant::now();
         loop {
             if let Some(ended) = child.try_wait().unwrap() {
                 return Ok(ended);
             }
-            if Instant::now() > deadline {
+            if begun.elapsed() > PATIENCE {
                 let below = vigo_testkit::memory::processes_below(child.id()).unwrap();
                 let _gone = child.kill();
                 let _reaped = child.wait();
                 return Err(format!("it does not end, {below:?}: {}", self.said()));
             }
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            if let Some((signal, when)) = blow
+                && begun.elapsed() >= when
+                && self.strike(child.id(), signal)
+            {
+                blow = None;
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -286,8 +338,10 @@ impl<'a> Place<'a> {
         add("ended well", ended.success());
         add("failed or blocked", ended.code() == Some(5));
         add("could not run", ended.code() == Some(1));
-        add("killed", ended.signal() == Some(9));
-        add("aborted", ended.signal() == Some(6));
+        let by =
+            |number: i32| ended.signal() == Some(number) || said.contains(&format!("by signal {number}"));
+        add("killed", by(9));
+        add("aborted", by(6));
         add("a panic", said.contains("panicked at") || said.contains("panic at"));
         add("no space", said.contains("No space left"));
         add("no memory", said.contains("Cannot allocate memory") || said.contains("memory allocation"));

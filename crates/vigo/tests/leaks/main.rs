@@ -15,5 +15,7 @@ mod bed;
 mod cell;
 mod matrix;
 mod recipes;
+mod served;
+mod sinks;
 #[path = "../world/mod.rs"]
 mod world;

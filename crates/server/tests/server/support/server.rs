@@ -32,9 +32,14 @@ impl Vigosrv {
 
     /// On a folder that is there already.
     pub fn on(home: Arc<TempDir>) -> Self {
+        Self::with(home, &[])
+    }
+
+    /// On that folder, with these options.
+    pub fn with(home: Arc<TempDir>, words: &[&str]) -> Self {
         let ready = home.path().join("ready");
         let _not_there_yet = std::fs::remove_file(&ready);
-        let mut child = Self::command(home.path()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = Self::command(home.path()).args(words).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut seen = String::new();
         while !seen.contains("serving") {

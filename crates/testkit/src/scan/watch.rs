@@ -17,10 +17,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Between two rounds: the shortest life of a child with a secret is several of these.
-const PAUSE: Duration = Duration::from_micros(500);
 /// Where in /proc something was seen.
 const PLACES: [&str; 4] = ["cmdline", "environ", "fd", "open file"];
 
@@ -36,6 +34,14 @@ pub enum Eyes {
 }
 
 impl Eyes {
+    /// Between two rounds. Root sees all that the others see, and looks most often: the shortest life of a child with a secret is two or three of these.
+    const fn pause(self) -> Duration {
+        match self {
+            Self::Root => Duration::from_millis(1),
+            Self::SameUser | Self::AnotherUser => Duration::from_millis(4),
+        }
+    }
+
     /// What of an ordinary process these see (proc_pid_environ(5), proc_pid_fd(5)).
     const fn sees(self) -> &'static [&'static str] {
         match self {
@@ -92,7 +98,7 @@ impl Watcher {
         let control_canary = Canary::fresh(Kind::Plain)?;
         let control = hold(holder, &control_canary)?;
         let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let mut text = format!("{root}\n");
+        let mut text = format!("{root} {}\n", eyes.pause().as_millis());
         for canary in canaries.iter().chain([&control_canary]) {
             let hex: String = canary.masked.iter().map(|byte| format!("{byte:02x}")).collect();
             text.push_str(&format!(
@@ -179,7 +185,10 @@ pub fn watch_from_stdin() -> io::Result<()> {
             _ => Ok(line),
         }
     };
-    let root: u32 = next()?.trim().parse().map_err(io::Error::other)?;
+    let line = next()?;
+    let (root, pause) = line.trim().split_once(' ').ok_or(io::ErrorKind::InvalidData)?;
+    let root: u32 = root.parse().map_err(io::Error::other)?;
+    let pause = Duration::from_millis(pause.parse().map_err(io::Error::other)?);
     let mut canaries = Vec::new();
     loop {
         let line = next()?;
@@ -201,7 +210,6 @@ pub fn watch_from_stdin() -> io::Result<()> {
     // One round more after the end was told, so that what came last is seen.
     loop {
         let last = stop.load(Ordering::Relaxed);
-        let begun = Instant::now();
         below(root, &mut |pid| {
             if pid != own {
                 eyes.look(pid);
@@ -211,7 +219,7 @@ pub fn watch_from_stdin() -> io::Result<()> {
         if last {
             break;
         }
-        std::thread::sleep(PAUSE.saturating_sub(begun.elapsed() / 2));
+        std::thread::sleep(pause);
     }
     println!("\nrounds\t{rounds}\t{}", eyes.processes.len());
     Ok(())

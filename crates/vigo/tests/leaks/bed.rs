@@ -1,14 +1,17 @@
-//! What all cells share: the values, a vault with the first and one with the second version of each, the scanner, a memory cgroup.
+//! What all cells share: the values, a vault with the first and one with the second version of each, the scanner; and, for some, pressure on their memory.
 
+use crate::host::cgroup::Cgroup;
+use crate::host::holder::Holder;
+use crate::host::patiently;
+use crate::host::swap::Swap;
+use crate::recipes::{Recipe, recipes};
 use crate::world::{binary, run};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use vigo_resource::SecretRule;
-use vigo_testkit::scan::{Canary, Kind, Scanner};
+use vigo_testkit::scan::{Canary, Kind, Scanner, Sink};
 
-/// Bytes that a process and its hand may have in the cgroup: less than they take together, so that their pages are pushed out all the time.
-const LIMIT: &str = "12M";
+/// Bytes that the processes of two cells and their hands may have in memory: less than they take, so that their pages are pushed out all the time.
+const LIMIT: u64 = 14 << 20;
 /// The longest value for an environment or a command line: the kernel takes 128 KiB a word, and a policy may have more around it.
 const LONGEST_WORD: usize = 8 << 10;
 
@@ -16,13 +19,14 @@ pub struct Bed {
     folder: tempfile::TempDir,
     pub canaries: Vec<Canary>,
     pub scanner: Scanner,
-    pub cgroup: Option<Cgroup>,
+    /// What puts a command under pressure, while there is any.
+    pub entering: Vec<String>,
 }
 
 impl Bed {
     pub fn new() -> Self {
         let mut canaries = Vec::new();
-        for group in 0..GROUPS.len() {
+        for group in 0..recipes().len() {
             for kind in Kind::ALL {
                 for _ in 0..2 {
                     let canary = Canary::fresh(kind).unwrap();
@@ -36,10 +40,7 @@ impl Bed {
             }
         }
         let scanner = Scanner::of(&canaries);
-        let bed = Self { folder: tempfile::tempdir().unwrap(), canaries, scanner, cgroup: Cgroup::new() };
-        if bed.cgroup.is_none() {
-            println!("no memory cgroup can be made here: the cells under swap pressure were without it");
-        }
+        let bed = Self { folder: crate::host::folder(), canaries, scanner, entering: Vec::new() };
         bed.fill();
         bed
     }
@@ -73,19 +74,14 @@ impl Bed {
     }
 }
 
-/// Who may see values of each group besides the target.
-pub const GROUPS: [SecretRule; 3] = [SecretRule::Unexposed, SecretRule::Environment, SecretRule::Argv];
-
-/// The value of that kind for an attribute with that rule; its versions have twice this number and the one after.
-pub fn value_of(rule: SecretRule, kind: Kind) -> usize {
-    let group = GROUPS.iter().position(|each| *each == rule).unwrap();
-    let kind = Kind::ALL.iter().position(|each| *each == kind).unwrap();
-    group * Kind::ALL.len() + kind
+/// The value of that kind for that recipe; its versions have twice this number and the one after.
+pub fn value_of(recipe: usize, kind: usize) -> usize {
+    recipe * Kind::ALL.len() + kind
 }
 
-/// The group of a canary.
-pub fn rule_of(canary: usize) -> SecretRule {
-    GROUPS[canary / (2 * Kind::ALL.len())]
+/// What a canary is for.
+pub fn recipe_of(canary: usize) -> Recipe {
+    recipes()[canary / (2 * Kind::ALL.len())]
 }
 
 /// The secret's path.
@@ -93,35 +89,40 @@ pub fn path(value: usize) -> String {
     format!("matrix/v{value}")
 }
 
-/// A memory cgroup of this test, removed with it.
-pub struct Cgroup(PathBuf);
-
-impl Cgroup {
-    fn new() -> Option<Self> {
-        let name = format!("vigo-leaks-{}", std::process::id());
-        // cgroups(7): version 1 has a hierarchy a controller, version 2 one for all.
-        for (base, limit) in
-            [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")]
-        {
-            let folder = Path::new(base).join(&name);
-            if fs::create_dir(&folder).is_ok() {
-                let cgroup = Self(folder);
-                if fs::write(cgroup.0.join(limit), LIMIT).is_ok() {
-                    return Some(cgroup);
-                }
-            }
-        }
-        None
-    }
-
-    /// Where a process writes 0 to be in it.
-    pub fn door(&self) -> PathBuf {
-        self.0.join("cgroup.procs")
-    }
+/// A swap area and a memory cgroup whose processes are pushed out into it.
+pub struct Pressure {
+    // In the order in which they go: first all processes with their cgroup, then swap.
+    cgroup: Cgroup,
+    swap: Swap,
 }
 
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        let _still_in_use = fs::remove_dir(&self.0);
+impl Pressure {
+    /// Or why there is none here.
+    pub fn on(folder: &Path) -> Result<Self, String> {
+        let swap = Swap::on(folder)?;
+        let cgroup = Cgroup::new()?;
+        cgroup.squeeze(LIMIT);
+        Ok(Self { cgroup, swap })
+    }
+
+    /// Words before a command that put it under pressure.
+    pub fn entering(&self) -> Vec<String> {
+        self.cgroup.entering()
+    }
+
+    /// Searches all that was pushed out. The control is an ordinary process that is pushed out, too. Values that a command was given may be there:
+    /// what it does with them is not for us to say.
+    pub fn judge(&self, scanner: &Scanner) {
+        println!("{} KiB are in swap", self.swap.used() >> 10);
+        let control = Canary::fresh(Kind::SixtyFour).unwrap();
+        let holder = Holder::of(&self.cgroup.entering(), &control.plain());
+        let scanned = patiently(|| {
+            self.cgroup.push_out();
+            scanner.file(Sink::Swap, self.swap.file(), &control)
+        });
+        let scanned = scanned.unwrap_or_else(|blind| panic!("{blind}"));
+        let leaks: Vec<_> = scanned.hits.iter().filter(|hit| !recipe_of(hit.canary).handed).collect();
+        assert!(leaks.is_empty(), "in swap: {leaks:#?}");
+        drop(holder);
     }
 }

@@ -74,7 +74,7 @@ impl<'a> Place<'a> {
     }
 
     fn value(&self) -> usize {
-        value_of(self.cell.recipe().rule, self.cell.kind())
+        value_of(self.cell.at[0], self.cell.at[1])
     }
 
     fn bit(&self, number: u32) -> bool {
@@ -87,7 +87,9 @@ impl<'a> Place<'a> {
     }
 
     fn write_policy(&self, operation: Operation) {
-        let body = (self.cell.recipe().policy)(&path(self.value()), operation);
+        // What a command reads of the target may be in its memory when that is pushed out.
+        let alone = self.cell.circumstance() == Circumstance::SwapPressure;
+        let body = (self.cell.recipe().policy)(&path(self.value()), operation, alone);
         let text =
             format!("configcrate: cell\nvars: {{root: \"{}\"}}\nresources:\n{body}", self.root().display());
         fs::write(self.folder.join("cell.vgo"), text).unwrap();
@@ -202,11 +204,7 @@ impl<'a> Place<'a> {
             }
             Circumstance::OutOfMemory => limit = Some(24 + self.nth(16, 60)),
             Circumstance::SwapPressure => {
-                if let Some(cgroup) = &self.bed.cgroup {
-                    let enter = "echo 0 > \"$0\" && exec \"$@\"";
-                    words.extend(["sh", "-c", enter].map(str::to_owned));
-                    words.push(cgroup.door().to_str().unwrap().to_owned());
-                }
+                words.clone_from(&self.bed.entering);
             }
         }
         if !inject.is_empty() {

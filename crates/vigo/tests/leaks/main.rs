@@ -13,6 +13,8 @@ mod alone;
 mod axes;
 mod bed;
 mod cell;
+#[path = "../host/mod.rs"]
+mod host;
 mod matrix;
 mod recipes;
 mod served;

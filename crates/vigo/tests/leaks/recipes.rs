@@ -12,23 +12,27 @@ pub struct Recipe {
     pub of: (&'static str, &'static str),
     /// Who else may see the value.
     pub rule: SecretRule,
-    /// The resources, for the secret of that path.
-    pub policy: fn(&str, Operation) -> String,
+    /// A command is given the value: what that does with it is its own affair, swap included.
+    pub handed: bool,
+    /// The resources, for the secret of that path; without commands that look at the target, if asked.
+    pub policy: Policy,
 }
 
 /// Every one, in a fixed order.
 pub fn recipes() -> Vec<Recipe> {
     let rule = |of: (&str, &str)| REGISTRY.get(of.0).unwrap().info().attribute(of.1).unwrap().secrets;
-    LIST.iter().map(|(of, policy)| Recipe { of: *of, rule: rule(*of), policy: *policy }).collect()
+    LIST.iter()
+        .map(|(of, handed, policy)| Recipe { of: *of, rule: rule(*of), handed: *handed, policy: *policy })
+        .collect()
 }
 
-type Policy = fn(&str, Operation) -> String;
-const LIST: &[((&str, &str), Policy)] = &[
-    (("file", "content"), content),
-    (("file", "source"), source),
-    (("exec", "command"), command),
-    (("exec", "environment"), environment),
-    (("exec", "stdin"), stdin),
+type Policy = fn(&str, Operation, bool) -> String;
+const LIST: &[((&str, &str), bool, Policy)] = &[
+    (("file", "content"), false, content),
+    (("file", "source"), false, source),
+    (("exec", "command"), true, command),
+    (("exec", "environment"), true, environment),
+    (("exec", "stdin"), true, stdin),
 ];
 
 #[test]
@@ -37,13 +41,13 @@ fn every_attribute_that_takes_a_secret_is_in_the_matrix() {
     for kind in REGISTRY.iter() {
         let info = kind.info();
         for attribute in info.attributes.iter().filter(|attribute| attribute.secrets.takes_secret()) {
-            if !LIST.iter().any(|(of, _)| *of == (info.name, attribute.name)) {
+            if !LIST.iter().any(|(of, _, _)| *of == (info.name, attribute.name)) {
                 missing.push(format!("{}.{}", info.name, attribute.name));
             }
         }
     }
     assert!(missing.is_empty(), "these take a secret and have no recipe in the leak matrix: {missing:?}");
-    for ((kind, attribute), _) in LIST {
+    for ((kind, attribute), _, _) in LIST {
         let info = REGISTRY.get(kind).unwrap_or_else(|| panic!("there is no type `{kind}`")).info();
         assert!(
             info.attribute(attribute).is_some_and(|one| one.secrets.takes_secret()),
@@ -58,7 +62,7 @@ pub fn template(secret: &str) -> String {
 }
 
 /// The target, and two that look at it: what a command prints of it is dropped, and its copy is as closed as it is.
-fn around(target: &str, operation: Operation) -> String {
+fn around(target: &str, operation: Operation, alone: bool) -> String {
     let mut text = String::from("  - type: file\n");
     let path = match operation {
         Operation::Fails(Step::NoFolder) => "{{ vars.root }}/missing/target",
@@ -72,9 +76,13 @@ fn around(target: &str, operation: Operation) -> String {
     }
     text.push_str(target);
     match operation {
+        Operation::Fails(Step::Check) if alone => text.push_str("    validate: \"test ! -e %\"\n"),
         Operation::Fails(Step::Check) => text.push_str("    validate: \"cat % >&2; cat %; exit 1\"\n"),
         Operation::Fails(Step::NoOwner) => text.push_str("    owner: no-such-user-here\n"),
         _ => {}
+    }
+    if alone {
+        return text;
     }
     text.push_str(
         r#"  - type: exec
@@ -89,15 +97,15 @@ fn around(target: &str, operation: Operation) -> String {
     text
 }
 
-fn content(secret: &str, operation: Operation) -> String {
+fn content(secret: &str, operation: Operation, alone: bool) -> String {
     let target = format!(
         "    content: |\n      # made\n      raw = secret:{{{secret}}}\n      base64 = {{{{ secret(\"{secret}\") | b64encode }}}}\n      end\n"
     );
-    around(&target, operation)
+    around(&target, operation, alone)
 }
 
-fn source(_: &str, operation: Operation) -> String {
-    around("    source: made.j2\n", operation)
+fn source(_: &str, operation: Operation, alone: bool) -> String {
+    around("    source: made.j2\n", operation, alone)
 }
 
 /// What every command has beside what is said of its value.
@@ -114,14 +122,14 @@ fn run(own: &str, operation: Operation) -> String {
     format!("  - type: exec\n    creates: \"{{{{ vars.root }}}}/never\"\n    log_output: always\n{own}{how}")
 }
 
-fn command(secret: &str, operation: Operation) -> String {
+fn command(secret: &str, operation: Operation, _: bool) -> String {
     let own = format!(
         "    command: [\"/bin/echo\", \"secret:{{{secret}}}\"]\n    shell: false\n    allow_exposure: [argv]\n"
     );
     run(&own, operation)
 }
 
-fn environment(secret: &str, operation: Operation) -> String {
+fn environment(secret: &str, operation: Operation, _: bool) -> String {
     run(
         &format!(
             "    command: \"env; env >&2\"\n{}    environment: {{TOKEN: \"secret:{{{secret}}}\"}}\n",
@@ -131,7 +139,7 @@ fn environment(secret: &str, operation: Operation) -> String {
     )
 }
 
-fn stdin(secret: &str, operation: Operation) -> String {
+fn stdin(secret: &str, operation: Operation, _: bool) -> String {
     run(
         &format!(
             "    command: \"cat | tee /dev/stderr\"\n{}    stdin: \"secret:{{{secret}}}\"\n",

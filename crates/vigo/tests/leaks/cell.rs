@@ -348,7 +348,7 @@ impl<'a> Place<'a> {
 
     /// What the commands that only show say of such a run.
     fn ask_the_state(&self) {
-        for words in [["status", "--json"], ["traits", "--json"]] {
+        for words in [["status", "--json"], ["doctor", "--json"], ["traits", "--json"]] {
             let log = File::options().append(true).open(&self.log).unwrap();
             let mut command = Command::new(binary("vigo"));
             command.arg("--state-dir").arg(self.state()).args(words).args(["--log-level", "trace"]);

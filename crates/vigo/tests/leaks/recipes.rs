@@ -33,6 +33,7 @@ const LIST: &[((&str, &str), bool, Policy)] = &[
     (("exec", "command"), true, command),
     (("exec", "environment"), true, environment),
     (("exec", "stdin"), true, stdin),
+    (("exec", "credentials"), true, credentials),
 ];
 
 #[test]
@@ -147,6 +148,15 @@ fn stdin(secret: &str, operation: Operation, _: bool) -> String {
         ),
         operation,
     )
+}
+
+fn credentials(secret: &str, operation: Operation, _: bool) -> String {
+    let command = "cat $CREDENTIALS_DIRECTORY/key | tee /dev/stderr; ls -l $CREDENTIALS_DIRECTORY";
+    let own = format!(
+        "    command: \"{command}\"\n{}    credentials: {{key: \"secret:{{{secret}}}\"}}\n",
+        shell(operation)
+    );
+    run(&own, operation)
 }
 
 fn shell(operation: Operation) -> &'static str {

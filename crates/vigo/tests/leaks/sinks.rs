@@ -85,6 +85,7 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ("vigo", "daemon", "the same path as `run`; its memory in tests/memory.rs"),
     ("vigo", "enroll", "the part with a server"),
     ("vigo", "status", "the matrix, every eighth cell"),
+    ("vigo", "doctor", "the matrix, every eighth cell"),
     ("vigo", "traits", "the matrix, every eighth cell"),
     ("vigo", "explain", "static text of the types; starts no hand"),
     ("vigo", "completions", "static text; starts no hand"),

@@ -27,6 +27,7 @@ const FILES: &[(&str, Sink)] = &[
 fn filled(path: &str, secret: &str, envoy: &str) -> String {
     let filled = path
         .replace("{path}", &secret.replace('/', "%2F"))
+        .replace("{scope}", &secret.replace('/', "%2F"))
         .replace("{version}", "1")
         .replace("{envoy}", envoy)
         .replace("{run}", "1")

@@ -94,6 +94,7 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ("vigocli", "secrets", "the part with a server; `get` is the one that may show a value"),
     ("vigocli", "config", "the part with a server"),
     ("vigocli", "token", "the part with a server"),
+    ("vigocli", "api-token", "the part with a server"),
     ("vigocli", "envoys", "the part with a server"),
     ("vigocli", "runs", "the part with a server"),
     ("vigocli", "audit", "the part with a server"),

@@ -100,6 +100,9 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ("vigocli", "audit", "the part with a server"),
     ("vigocli", "completions", "static text; starts no hand"),
     ("vigosrv", "version", "static text; starts no hand"),
+    ("vigosrv", "rekey", "about keys; crates/server/tests/server/master_key.rs"),
+    ("vigosrv", "accept-rollback", "about keys; crates/server/tests/server/master_key.rs"),
+    ("vigosrv", "key", "about keys; crates/server/tests/server/master_key.rs"),
 ];
 
 #[test]

@@ -119,8 +119,19 @@ fn every_command_is_searched_or_said_why_not() {
 }
 
 /// Options that change nothing of what is shown.
-const SILENT: [&str; 9] =
-    ["--state-dir", "--config", "--name", "--var", "--secrets", "--only", "--wait", "--help", "--online"];
+const SILENT: [&str; 11] = [
+    "--state-dir",
+    "--config",
+    "--name",
+    "--var",
+    "--secrets",
+    "--only",
+    "--wait",
+    "--help",
+    "--online",
+    "--passphrase-file",
+    "--secret-cache",
+];
 /// Operations of the matrix, rather than ways to show one.
 const OPERATIONS: [&str; 2] = ["--dry-run", "--diff"];
 

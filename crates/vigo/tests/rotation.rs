@@ -263,7 +263,7 @@ fn one_missing_secret_blocks_its_own_resources_and_the_rest_goes_on() {
     enrolled(&world, "web", "web-1");
     let web = Daemon::start(&world, "web", &[]);
     web.is_held(1);
-    world.cli(&["secrets", "rm", "app/other"]).expect(0);
+    world.cli(&["secrets", "rm", "app/other", "--force"]).expect(0);
     web.is_held(2);
     let newest = &runs(&world, "web-1")[0];
     assert_eq!((&newest["summary"]["blocked"], &newest["summary"]["failed"]), (&1.into(), &0.into()));

@@ -90,7 +90,7 @@ pub fn run(input: RunInput<'_>, host: &mut dyn Host) -> Result<RunReport, Engine
     served.sort();
     served.dedup();
     let dry_run = input.options.dry_run || input.bundle.observe;
-    let machine = if dry_run { Machine::Dry(Overlay::new(host)) } else { Machine::Real(host) };
+    let machine = if dry_run { Machine::Dry(Box::new(Overlay::new(host))) } else { Machine::Real(host) };
     let report = RunReport { dry_run, warnings: order.warnings.clone(), ..RunReport::default() };
     let managed = Managed { rendered: &rendered, paths: OnceCell::new() };
     let mut running = Running {
@@ -161,21 +161,21 @@ fn targets(bundle: &Bundle, rendered: &[Rendered]) -> Vec<Vec<u32>> {
 /// The machine of a run.
 enum Machine<'a> {
     Real(&'a mut dyn Host),
-    Dry(Overlay<'a>),
+    Dry(Box<Overlay<'a>>),
 }
 
 impl Machine<'_> {
     fn view(&self) -> &dyn Host {
         match self {
             Self::Real(host) => &**host,
-            Self::Dry(overlay) => overlay,
+            Self::Dry(overlay) => &**overlay,
         }
     }
 
     fn change(&mut self) -> &mut dyn Host {
         match self {
             Self::Real(host) => &mut **host,
-            Self::Dry(overlay) => overlay,
+            Self::Dry(overlay) => &mut **overlay,
         }
     }
 

@@ -9,10 +9,6 @@ use super::refused::Refused;
 use super::state::State;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, chownat, fchown, openat};
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, fsconfig_create, fsconfig_reconfigure,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, fspick,
-};
 use std::os::fd::OwnedFd;
 use vigo_secret::SecretBuf;
 use vigo_wire::hand::{self as wire, FailureCode};
@@ -47,7 +43,11 @@ pub(super) fn folder(
 }
 
 /// A new file system in memory that is never swapped, attached nowhere.
+#[cfg(target_os = "linux")]
 fn ramfs() -> Result<OwnedFd, Errno> {
+    use rustix::mount::{
+        FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
+    };
     let context = fsopen(c"ramfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&context, c"mode", c"0500")?;
     fsconfig_create(&context)?;
@@ -62,9 +62,26 @@ fn close_off(folder: &OwnedFd, owner: Option<(u32, u32)>) -> Result<(), Errno> {
     if let Some((user, group)) = owner {
         chownat(folder, c"", Some(Uid::from_raw(user)), Some(Gid::from_raw(group)), AtFlags::EMPTY_PATH)?;
     }
+    read_only(folder)
+}
+
+#[cfg(target_os = "linux")]
+fn read_only(folder: &OwnedFd) -> Result<(), Errno> {
+    use rustix::mount::{FsPickFlags, fsconfig_reconfigure, fsconfig_set_flag, fspick};
     let context = fspick(folder, c"", FsPickFlags::FSPICK_EMPTY_PATH | FsPickFlags::FSPICK_CLOEXEC)?;
     fsconfig_set_flag(&context, c"ro")?;
     fsconfig_reconfigure(&context)
+}
+
+/// Elsewhere there is no such file system: the command does not start.
+#[cfg(not(target_os = "linux"))]
+const fn ramfs() -> Result<OwnedFd, Errno> {
+    Err(Errno::NOSYS)
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn read_only(_: &OwnedFd) -> Result<(), Errno> {
+    Err(Errno::NOSYS)
 }
 
 fn unavailable(errno: &Errno) -> Refused {

@@ -1,5 +1,7 @@
 //! crypttab(5) as text: which mappings are made at boot and whether their key is a new one each time. Every byte that is not ours stays.
 
+use crate::lines::Lines;
+
 /// A line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CryptEntry {
@@ -35,20 +37,20 @@ impl CryptEntry {
 /// The text of a crypttab.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Crypttab {
-    lines: Vec<String>,
+    lines: Lines,
 }
 
 impl Crypttab {
     /// Any text is one.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Self { lines: text.split_inclusive('\n').map(str::to_owned).collect() }
+        Self { lines: Lines::new(text) }
     }
 
     /// The text, with what was changed.
     #[must_use]
     pub fn text(&self) -> String {
-        self.lines.concat()
+        self.lines.text()
     }
 
     /// Its entries.
@@ -61,7 +63,7 @@ impl Crypttab {
             let options = text(3).split(',').map(str::to_owned).filter(|option| !option.is_empty()).collect();
             Some(CryptEntry { name: (*name).to_owned(), device: text(1), key: text(2), options, number })
         };
-        self.lines.iter().enumerate().filter_map(entry).collect()
+        self.lines.numbered().filter_map(entry).collect()
     }
 
     /// The entry of that name.
@@ -72,19 +74,12 @@ impl Crypttab {
 
     /// Takes a line out. The numbers of the others stay.
     pub fn remove(&mut self, number: usize) {
-        if let Some(line) = self.lines.get_mut(number) {
-            line.clear();
-        }
+        self.lines.remove(number);
     }
 
     /// Puts a line at the end.
     pub fn add(&mut self, line: &str) {
-        if let Some(last) = self.lines.iter_mut().rev().find(|line| !line.is_empty())
-            && !last.ends_with('\n')
-        {
-            last.push('\n');
-        }
-        self.lines.push(format!("{line}\n"));
+        self.lines.add(line);
     }
 
     /// A line that makes a mapping for swap with a new key at each boot. `size` is in bits: with XTS half of them encrypt and half of them tweak.

@@ -1,5 +1,7 @@
 //! fstab(5) as text: lines of swap are found, commented out, taken out or added; every other byte stays as it is.
 
+use crate::lines::Lines;
+
 /// What a line that Vigo commented out begins with; the rest of the line is as it was. Without this word it is in force again.
 pub const MARK: &str = "#vigo:swap# ";
 
@@ -35,26 +37,26 @@ impl FstabEntry {
 /// The text of an fstab.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fstab {
-    lines: Vec<String>,
+    lines: Lines,
 }
 
 impl Fstab {
     /// Any text is one.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Self { lines: text.split_inclusive('\n').map(str::to_owned).collect() }
+        Self { lines: Lines::new(text) }
     }
 
     /// The text, with what was changed.
     #[must_use]
     pub fn text(&self) -> String {
-        self.lines.concat()
+        self.lines.text()
     }
 
     /// Its swap lines, also those that Vigo commented out.
     #[must_use]
     pub fn swaps(&self) -> Vec<FstabEntry> {
-        self.lines.iter().enumerate().filter_map(|(number, line)| entry(number, line)).collect()
+        self.lines.numbered().filter_map(|(number, line)| entry(number, line)).collect()
     }
 
     /// Comments a line out.
@@ -68,19 +70,12 @@ impl Fstab {
 
     /// Takes a line out. The numbers of the others stay.
     pub fn remove(&mut self, number: usize) {
-        if let Some(line) = self.lines.get_mut(number) {
-            line.clear();
-        }
+        self.lines.remove(number);
     }
 
     /// Puts a line at the end.
     pub fn add(&mut self, line: &str) {
-        if let Some(last) = self.lines.iter_mut().rev().find(|line| !line.is_empty())
-            && !last.ends_with('\n')
-        {
-            last.push('\n');
-        }
-        self.lines.push(format!("{line}\n"));
+        self.lines.add(line);
     }
 
     /// Puts another line in the place of one.

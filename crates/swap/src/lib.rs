@@ -9,6 +9,7 @@ mod crypttab;
 mod files;
 mod fstab;
 mod header;
+mod lines;
 mod size;
 mod table;
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod hand;
 mod language;
 mod mutate;
 mod secret;
+mod transit;
 mod wire;
 
 pub use mutate::Mutator;
@@ -26,7 +27,8 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: &[&[Target]] = &[wire::TARGETS, hand::TARGETS, secret::TARGETS, language::TARGETS];
+pub const TARGETS: &[&[Target]] =
+    &[wire::TARGETS, hand::TARGETS, secret::TARGETS, transit::TARGETS, language::TARGETS];
 
 /// All of them, one after the other.
 pub fn targets() -> impl Iterator<Item = &'static Target> {

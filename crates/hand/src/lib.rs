@@ -44,6 +44,8 @@
 //! | `PrepareMasterKey` | operator, server | makes or reads the master key that is to take the place of the one in use |
 //! | `StoreMasterKey` | operator, server | writes a master key into a new file, plain or under a passphrase |
 //! | `Rekey` | operator, server | puts records, wrapped keys and MACs under the next master key |
+//! | `WrapMasterKey` | operator, server | has a master key wrapped by a key service, over a connection that comes along, into a new file |
+//! | `UnwrapMasterKey` | operator, server | has it unwrapped again |
 //! | `ShowNewMasterKey` | operator | writes a new master key that nothing is under yet to a descriptor |
 //! | `AdoptMasterKey` | operator, server | the next master key is the one in use |
 //! | `Generate` | operator, server | a random value that nobody sees, as a record |
@@ -81,9 +83,10 @@ mod types;
 pub use child::{Environment, PATH, VariableProblem};
 pub use client::{Hand, NewPassphrase};
 pub use error::HandError;
-pub use process::enter;
+pub use process::service::{KeyService, ServiceCall, ServiceError};
+pub use process::{enter, enter_with};
 pub use types::{
     Account, Authenticated, Binding, Command, Comparison, Credentials, DiffLine, End, FailureCode, Finished,
     HandStatus, KeyForm, KeyInfo, KeyPurpose, MacLabel, Output, Placed, ReadNote, Rekeyed, Role, SealedItem,
-    StartOptions, VaultRecord, WrapLabel,
+    StartOptions, TransitService, VaultRecord, WrapLabel,
 };

@@ -6,7 +6,7 @@ use vigo_base::{AbsolutePath, EnvoyId, Pieces, Sealed, SecretPath, SecretVersion
 use vigo_sys::arena;
 
 pub use vigo_secret::{MacLabel, WrapLabel};
-pub use vigo_wire::hand::{FailureCode, KeyPurpose, Role};
+pub use vigo_wire::hand::{FailureCode, KeyPurpose, Role, TransitService};
 
 /// How a hand is started. No `Debug`: the seed is nothing for a log.
 #[derive(Clone)]
@@ -116,6 +116,8 @@ pub enum KeyForm {
     Plain,
     /// Under a passphrase.
     Passphrase,
+    /// Under a key of OpenBao or Vault.
+    Transit,
 }
 
 /// Bytes with the MAC that they have under the master key in use.

@@ -15,6 +15,7 @@ mod passphrase;
 mod random;
 mod scrub;
 mod seal;
+mod wrapped;
 
 pub use buffer::SecretBuf;
 pub use derive::{MacLabel, MasterKey, WrapLabel};
@@ -26,3 +27,4 @@ pub use passphrase::{Cost, LockedKey, PASSPHRASE};
 pub use random::{Alphabet, fill_random, generate, random_array};
 pub use scrub::{MASK, SHORTEST_SCRUBBED, Scrubber};
 pub use seal::{KEY, KeyPair, PublicKey, SealBinding, SealPurpose, open, seal};
+pub use wrapped::{WrappedKey, is_mount, is_name};

@@ -135,6 +135,28 @@ pub enum ServerError {
         "cannot open the master key: it is under a passphrase; name the file that holds it with `--passphrase-file`, such as `/dev/fd/3`"
     )]
     NoPassphrase,
+    /// Nothing was said of the key service that is needed.
+    #[error(
+        "cannot have the master key wrapped or unwrapped: `{missing}` is not set; the settings `transit_address`, `transit_key` and `transit_token_file` say by which OpenBao or Vault"
+    )]
+    NoTransit {
+        /// The setting.
+        missing: &'static str,
+    },
+    /// The key service cannot be connected to.
+    #[error("cannot connect to the key service at `{address}`")]
+    KeyService {
+        /// Where.
+        address: String,
+        /// Why not.
+        #[source]
+        cause: io::Error,
+    },
+    /// It was tried a moment ago.
+    #[error(
+        "cannot have the master key unwrapped: the key service could not be had, and is asked again in {0} s"
+    )]
+    KeyServiceLater(u64),
     /// The credential that is needed is not there.
     #[error(
         "cannot take the master key from systemd: there is no credential `{name}`; make one with `vigosrv key new | systemd-creds encrypt --name={name} - /etc/credstore.encrypted/{name}` and give the unit `LoadCredentialEncrypted={name}`"
@@ -207,6 +229,7 @@ impl ServerError {
             | Self::NotRolledBack
             | Self::NoPassphrase
             | Self::NoCredential { .. }
+            | Self::NoTransit { .. }
             | Self::Refused { .. }
             | Self::MasterKeyMissing { .. } => Blame::Operator,
             Self::Folder { .. }
@@ -215,6 +238,8 @@ impl ServerError {
             | Self::Read { .. }
             | Self::Listen { .. }
             | Self::Process { .. }
+            | Self::KeyService { .. }
+            | Self::KeyServiceLater(_)
             | Self::RolledBack { .. }
             | Self::Deployment { .. }
             | Self::Forged { .. } => Blame::Machine,

@@ -4,6 +4,7 @@
 
 use crate::ca::AnchorKey;
 use crate::master::{Keeping, Kept};
+use crate::offline::is_exported;
 use crate::{ServerError, clock, witness};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -49,7 +50,19 @@ pub struct Keys {
     entry: [u8; 32],
     session: ExchangeKey,
     term: u64,
+    kept: KeyKept,
     certificates: RwLock<Arc<Certificates>>,
+}
+
+/// What there is to say of the master key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyKept {
+    /// How it is kept.
+    pub kept: Keeping,
+    /// How the settings say that it is to be kept.
+    pub wanted: Keeping,
+    /// Whether it was exported, or is kept outside of the server anyway.
+    pub is_safe: bool,
 }
 
 /// Starts a hand, again if one ended, and gives it what it needs.
@@ -64,6 +77,7 @@ struct Starter {
 
 impl Starter {
     fn start(&self) -> Result<Hand, ServerError> {
+        self.kept.transit.may_try()?;
         let mut hand = Hand::start(&self.spawner, &self.options)?;
         self.kept.open(&mut hand, &self.master_key)?;
         for (purpose, wrapped) in &self.wrapped {
@@ -111,9 +125,15 @@ impl Keys {
         let private =
             private.as_slice().try_into().map_err(|_| ServerError::Deployment { what: "session key" })?;
         let session = ExchangeKey::from_bytes(&private);
+        let is = kept.keeping_of(&mut hand, &master_key)?;
+        let is_safe = is == Keeping::Credential || is_exported(keys_folder, &deployment.master_key);
+        let key_kept = KeyKept { kept: is, wanted: kept.keeping, is_safe };
         let certificates = RwLock::new(Arc::new(certify(&mut hand, &bundle, &entry, session.public())?));
+        let mut kept = kept;
+        kept.transit = kept.transit.that_does_not_wait();
         let (hand, starter) = (Mutex::new(hand), Starter { spawner, options, kept, master_key, wrapped });
-        Ok(Self { hand, starter, anchor, bundle, entry, session, term: deployment.term, certificates })
+        let term = deployment.term;
+        Ok(Self { hand, starter, anchor, bundle, entry, session, term, kept: key_kept, certificates })
     }
 
     /// The trust anchor's public key.
@@ -284,14 +304,10 @@ impl Keys {
         Ok(TokenKey::from_bytes(&bytes))
     }
 
-    /// How the master key is kept, and how the settings say that it is to be kept. Blocks.
-    ///
-    /// # Errors
-    /// When the hand cannot.
-    pub fn keeping(&self) -> Result<(Keeping, Keeping), ServerError> {
-        let Starter { kept, master_key, .. } = &self.starter;
-        let mut hand = self.hand.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok((kept.keeping_of(&mut hand, master_key)?, kept.keeping))
+    /// How the master key is kept. It is only ever changed while the server does not run.
+    #[must_use]
+    pub const fn kept(&self) -> KeyKept {
+        self.kept
     }
 
     /// What the hand says of itself. Blocks.

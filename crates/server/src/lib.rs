@@ -43,6 +43,7 @@ pub mod sessions;
 pub mod settings;
 pub mod state;
 pub mod tls;
+pub mod transit;
 pub mod tree;
 pub mod turns;
 pub mod witness;

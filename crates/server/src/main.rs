@@ -7,7 +7,7 @@ use std::process::ExitCode;
 static ALLOCATOR: vigo_sys::ProcessAllocator = vigo_sys::ProcessAllocator;
 
 fn main() -> ExitCode {
-    if let Some(code) = vigo_hand::enter() {
+    if let Some(code) = vigo_hand::enter_with(&vigo_transit::Transit) {
         return code;
     }
     vigo_server::main()

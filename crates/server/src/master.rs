@@ -1,9 +1,10 @@
-//! Where the server's master key is kept: a file, a file under a passphrase, a systemd credential. Which key is the right one is said by the store.
+//! Where the server's master key is kept: a file, a file under a passphrase or under a key of OpenBao or Vault, a systemd credential. Which key is the right one is said by the store.
 //!
 //! A change of the key writes the next one beside the one in use; the store's transaction decides which of the two counts, and [`Kept::unlock`]
 //! finishes or clears away what a kill left.
 
 use crate::ServerError;
+use crate::transit::Transit;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -20,6 +21,8 @@ pub enum Keeping {
     Passphrase,
     /// In the systemd credential `vigo-master-key`, which systemd-creds(1) may have put under a TPM2.
     Credential,
+    /// In `keys/master.key`, under a key of OpenBao's or Vault's transit engine.
+    Transit,
 }
 
 impl Keeping {
@@ -30,13 +33,15 @@ impl Keeping {
             Self::File => "file",
             Self::Passphrase => "passphrase",
             Self::Credential => "credential",
+            Self::Transit => "transit",
         }
     }
 
     /// The kind of that word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::File, Self::Passphrase, Self::Credential].into_iter().find(|kind| kind.as_str() == word)
+        let all = [Self::File, Self::Passphrase, Self::Credential, Self::Transit];
+        all.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
@@ -55,14 +60,27 @@ pub struct Kept {
     passphrase_file: Option<PathBuf>,
     /// `$CREDENTIALS_DIRECTORY`.
     credentials: Option<PathBuf>,
+    /// What wraps the key, where something does.
+    pub transit: Transit,
 }
 
 impl Kept {
     /// Keys in that folder.
     #[must_use]
-    pub fn new(folder: PathBuf, keeping: Keeping, passphrase_file: Option<PathBuf>) -> Self {
+    pub fn new(
+        folder: PathBuf,
+        keeping: Keeping,
+        passphrase_file: Option<PathBuf>,
+        transit: Transit,
+    ) -> Self {
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        Self { folder, keeping, passphrase_file, credentials: credentials.filter(|path| path.is_absolute()) }
+        Self {
+            folder,
+            keeping,
+            passphrase_file,
+            credentials: credentials.filter(|path| path.is_absolute()),
+            transit,
+        }
     }
 
     /// The file of a key that is kept in one.
@@ -127,6 +145,7 @@ impl Kept {
                 let input = self.passphrase()?;
                 Ok(hand.unlock_vault_with(file, input.as_fd())?)
             }
+            KeyForm::Transit => self.transit.unwrap(hand, file, false),
         }
     }
 
@@ -191,6 +210,11 @@ impl Kept {
                 hand.store_next_master_key(&self.file(), Some(passphrase))?;
                 Ok(hand.adopt_master_key()?)
             }
+            Keeping::Transit => {
+                hand.prepare_master_key(None)?;
+                self.wrap(hand, &self.file(), true)?;
+                Ok(hand.adopt_master_key()?)
+            }
             Keeping::Credential => {
                 let credential = self.credentials.as_ref().map(|folder| folder.join(CREDENTIAL));
                 let credential = credential.filter(|path| path.exists());
@@ -198,6 +222,20 @@ impl Kept {
                 Ok(hand.unlock_vault(&credential)?)
             }
         }
+    }
+
+    /// Has a key of the hand wrapped into a new file, and sees that it can be had back: a service that only takes keys must not be found out
+    /// at the next start.
+    ///
+    /// # Errors
+    /// When the service cannot, or the file cannot be written; then there is no file.
+    pub fn wrap(&self, hand: &mut Hand, file: &Path, next: bool) -> Result<[u8; 16], ServerError> {
+        let id = self.transit.wrap(hand, file, next)?;
+        if let Err(error) = self.transit.unwrap(hand, file, true) {
+            std::fs::remove_file(file).map_err(|cause| ServerError::Write { path: file.into(), cause })?;
+            return Err(error);
+        }
+        Ok(id)
     }
 
     /// Where the passphrase is read from.
@@ -220,6 +258,7 @@ impl Kept {
         Ok(match hand.look_at_key(file)?.form {
             KeyForm::Plain => Keeping::File,
             KeyForm::Passphrase => Keeping::Passphrase,
+            KeyForm::Transit => Keeping::Transit,
         })
     }
 }

@@ -5,7 +5,7 @@
 use crate::folder::Folder;
 use crate::master::{Keeping, Kept, open};
 use crate::settings::{Command, KeyCommand, Settings};
-use crate::state::Server;
+use crate::transit::Transit;
 use crate::witness::{self, Doubt};
 use crate::{ServerError, folder};
 use std::io::{IsTerminal as _, Write as _};
@@ -34,7 +34,8 @@ pub fn run(settings: &Settings, spawner: &Spawner, command: &Command) -> Result<
     }
     let folder = Folder::take(&settings.data_dir)?;
     let keys = folder.keys()?;
-    let kept = Kept::new(keys.clone(), settings.master_key, settings.passphrase_file.clone());
+    let transit = Transit::new(settings.transit.clone());
+    let kept = Kept::new(keys.clone(), settings.master_key, settings.passphrase_file.clone(), transit);
     let store = SqliteStore::open(&folder.path().join("store.db"))?;
     let mut place = Place { hand, keys, kept, store };
     match command {
@@ -51,14 +52,10 @@ pub fn run(settings: &Settings, spawner: &Spawner, command: &Command) -> Result<
     }
 }
 
-/// Whether the key in use was exported.
-///
-/// # Errors
-/// When the store cannot be read.
-pub fn is_exported(server: &Server, keys: &Path) -> Result<bool, ServerError> {
-    let id = server.store.deployment()?.map(|deployment| encode_hex(&deployment.master_key));
-    let exported = std::fs::read_to_string(exported_file(keys)).unwrap_or_default();
-    Ok(id.is_some_and(|id| exported.trim() == id))
+/// Whether the key of that id was exported from `keys`.
+#[must_use]
+pub fn is_exported(keys: &Path, id: &[u8; 16]) -> bool {
+    std::fs::read_to_string(exported_file(keys)).is_ok_and(|exported| exported.trim() == encode_hex(id))
 }
 
 /// Names the key that was exported last; nothing in it is secret.
@@ -111,6 +108,10 @@ impl Place {
                 self.hand.prepare_master_key(None)?;
                 let passphrase = NewPassphrase { input: input.as_fd(), twice: false };
                 self.hand.store_next_master_key(&next, Some(passphrase))?
+            }
+            Keeping::Transit => {
+                self.hand.prepare_master_key(None)?;
+                self.kept.wrap(&mut self.hand, &next, true)?
             }
             Keeping::Credential => {
                 let credential = self.kept.other_credential(&mut self.hand, &old)?;
@@ -185,6 +186,7 @@ impl Place {
                 let passphrase = NewPassphrase { input: input.as_fd(), twice: false };
                 self.hand.store_master_key(&self.kept.file(), Some(passphrase))?
             }
+            Keeping::Transit => self.kept.wrap(&mut self.hand, &self.kept.file(), false)?,
             Keeping::Credential => {
                 let doing = "import the master key";
                 let why = "the settings say that it is a credential; import it with `--master-key file` and change it with `vigosrv rekey`";

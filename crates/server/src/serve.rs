@@ -2,17 +2,17 @@
 
 use crate::ca::{self, ServerNames};
 use crate::folder::{self, Folder};
-use crate::keys::Keys;
-use crate::master::{Keeping, Kept};
+use crate::keys::{KeyKept, Keys};
+use crate::master::Kept;
 use crate::protection::Protection;
 use crate::relay::Relay;
 use crate::settings::Settings;
 use crate::state::Server;
+use crate::transit::Transit;
 use crate::witness::Witness;
 use crate::{ServerError, auth, clock, held, listen, rest, tls};
 use rustls::pki_types::CertificateDer;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -43,7 +43,8 @@ pub fn run(settings: &Settings, spawner: Spawner) -> Result<(), ServerError> {
     let options = StartOptions { arena: settings.arena.into(), ..StartOptions::new(Role::Server) };
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("store.db"))?);
     let keys_folder = folder.keys()?;
-    let kept = Kept::new(keys_folder.clone(), settings.master_key, settings.passphrase_file.clone());
+    let transit = Transit::new(settings.transit.clone()).that_waits();
+    let kept = Kept::new(keys_folder.clone(), settings.master_key, settings.passphrase_file.clone(), transit);
     let keys = Keys::open(spawner, options, &*store, kept, &keys_folder)?;
     let witness = Witness::new(&keys_folder);
     let authority = authority(&folder, &keys)?;
@@ -51,7 +52,7 @@ pub fn run(settings: &Settings, spawner: Spawner) -> Result<(), ServerError> {
     let server = Arc::new(Server::open(store, keys, witness, authority, tokens)?);
     server.follow()?;
     log_protection(&server)?;
-    log_master_key(&server, &keys_folder)?;
+    log_master_key(server.keys.kept());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
@@ -94,8 +95,8 @@ fn log_protection(server: &Server) -> Result<(), ServerError> {
 }
 
 /// Says how the master key is kept, and what an operator should do about that.
-fn log_master_key(server: &Server, keys_folder: &Path) -> Result<(), ServerError> {
-    let (is, wanted) = server.keys.keeping()?;
+fn log_master_key(kept: KeyKept) {
+    let KeyKept { kept: is, wanted, is_safe } = kept;
     tracing::info!(kept = is.as_str(), "the master key");
     if is != wanted {
         let (is, wanted) = (is.as_str(), wanted.as_str());
@@ -105,13 +106,11 @@ fn log_master_key(server: &Server, keys_folder: &Path) -> Result<(), ServerError
             "the master key is not kept as the settings say: `vigosrv rekey` changes that"
         );
     }
-    let exported = crate::offline::is_exported(server, keys_folder)?;
-    if is != Keeping::Credential && !exported {
+    if !is_safe {
         tracing::warn!(
             "the master key is no part of the store and was not exported: without it every secret is lost; `vigosrv key export FILE`"
         );
     }
-    Ok(())
 }
 
 async fn serve(

@@ -5,6 +5,7 @@
 use crate::ServerError;
 use crate::log::{Format, Level};
 use crate::master::Keeping;
+use crate::transit::{Address, TransitSettings};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -53,15 +54,71 @@ pub struct Arguments {
     #[arg(long, env = "VIGO_ARENA", value_name = "KIND")]
     arena: Option<ArenaChoice>,
     /// How the master key is kept (default file)
-    #[arg(long, env = "VIGO_MASTER_KEY", value_name = "file|passphrase|credential", value_parser = keeping)]
+    #[arg(long, env = "VIGO_MASTER_KEY", value_name = "file|passphrase|credential|transit", value_parser = keeping)]
     master_key: Option<Keeping>,
     /// Read the master key's passphrase from this file, such as `/dev/fd/3`
     #[arg(long, env = "VIGO_PASSPHRASE_FILE", global = true, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    transit: TransitArguments,
+}
+
+/// What says by which OpenBao or Vault the master key is wrapped.
+#[derive(Debug, Default, clap::Args)]
+struct TransitArguments {
+    /// Where the OpenBao or Vault is that wraps the master key, like `https://vault.example:8200`
+    #[arg(long, env = "VIGO_TRANSIT_ADDRESS", global = true, value_name = "URL", value_parser = address)]
+    transit_address: Option<Address>,
+    /// Which of its transit keys (default vigo)
+    #[arg(long, env = "VIGO_TRANSIT_KEY", global = true, value_name = "NAME", value_parser = name)]
+    transit_key: Option<String>,
+    /// Where its transit engine is mounted (default transit)
+    #[arg(long, env = "VIGO_TRANSIT_MOUNT", global = true, value_name = "PATH", value_parser = mount)]
+    transit_mount: Option<String>,
+    /// Certificates that vouch for it (default: those of the system)
+    #[arg(long, env = "VIGO_TRANSIT_CA_FILE", global = true, value_name = "FILE")]
+    transit_ca_file: Option<PathBuf>,
+    /// Its token, or with `--transit-role-id` the secret id, is in this file of mode 0600 (default: the credential `vigo-transit-token`)
+    #[arg(long, env = "VIGO_TRANSIT_TOKEN_FILE", global = true, value_name = "FILE")]
+    transit_token_file: Option<PathBuf>,
+    /// Log in as this AppRole first
+    #[arg(long, env = "VIGO_TRANSIT_ROLE_ID", global = true, value_name = "ID", value_parser = name)]
+    transit_role_id: Option<String>,
+}
+
+const ADDRESS: &str = "an address like `https://vault.example:8200`";
+const NAME: &str = "a name of letters, digits, `-`, `_` and `.`";
+const MOUNT: &str = "a path like `transit` or `team/transit`";
+
+fn address(text: &str) -> Result<Address, String> {
+    Address::parse(text).ok_or_else(|| format!("it takes {ADDRESS}"))
+}
+
+fn name(text: &str) -> Result<String, String> {
+    vigo_transit::is_name(text).then(|| text.to_owned()).ok_or_else(|| format!("it takes {NAME}"))
+}
+
+fn mount(text: &str) -> Result<String, String> {
+    vigo_transit::is_mount(text).then(|| text.to_owned()).ok_or_else(|| format!("it takes {MOUNT}"))
+}
+
+impl TransitArguments {
+    /// Over what the file says.
+    fn over(self, file: TransitSettings) -> TransitSettings {
+        TransitSettings {
+            address: self.transit_address.or(file.address),
+            key: self.transit_key.or(file.key),
+            mount: self.transit_mount.or(file.mount),
+            ca_file: self.transit_ca_file.or(file.ca_file),
+            token_file: self.transit_token_file.or(file.token_file),
+            role_id: self.transit_role_id.or(file.role_id),
+        }
+    }
 }
 
 fn keeping(word: &str) -> Result<Keeping, String> {
-    Keeping::parse(word).ok_or_else(|| format!("`{word}` is none of `file`, `passphrase`, `credential`"))
+    Keeping::parse(word)
+        .ok_or_else(|| format!("`{word}` is none of `file`, `passphrase`, `credential`, `transit`"))
 }
 
 /// What else `vigosrv` does.
@@ -153,6 +210,8 @@ pub struct Settings {
     pub master_key: Keeping,
     /// Where its passphrase is read from.
     pub passphrase_file: Option<PathBuf>,
+    /// What wraps it.
+    pub transit: TransitSettings,
 }
 
 impl Settings {
@@ -181,6 +240,7 @@ impl Settings {
             arena: arguments.arena.or(file.arena).unwrap_or_default(),
             master_key: arguments.master_key.or(file.master_key).unwrap_or_default(),
             passphrase_file: arguments.passphrase_file.or(file.passphrase_file),
+            transit: arguments.transit.over(file.transit),
         })
     }
 }
@@ -197,6 +257,7 @@ struct FileSettings {
     arena: Option<ArenaChoice>,
     master_key: Option<Keeping>,
     passphrase_file: Option<PathBuf>,
+    transit: TransitSettings,
 }
 
 /// What a key of `server.yaml` takes, and where it goes. The text says what it takes when it is wrong.
@@ -243,12 +304,39 @@ const FILE_KEYS: &[(&str, Take)] = &[
         Ok(())
     }),
     ("master_key", |file, node| {
-        file.master_key = Some(one(node, "one of `file`, `passphrase`, `credential`", Keeping::parse)?);
+        file.master_key =
+            Some(one(node, "one of `file`, `passphrase`, `credential`, `transit`", Keeping::parse)?);
         Ok(())
     }),
     ("passphrase_file", |file, node| {
         let path = node.as_text().map(PathBuf::from).filter(|path| path.is_absolute());
         file.passphrase_file = Some(path.ok_or("an absolute path")?);
+        Ok(())
+    }),
+    ("transit_address", |file, node| {
+        file.transit.address = Some(one(node, ADDRESS, Address::parse)?);
+        Ok(())
+    }),
+    ("transit_key", |file, node| {
+        file.transit.key = Some(one(node, NAME, |text| name(text).ok())?);
+        Ok(())
+    }),
+    ("transit_mount", |file, node| {
+        file.transit.mount = Some(one(node, MOUNT, |text| mount(text).ok())?);
+        Ok(())
+    }),
+    ("transit_ca_file", |file, node| {
+        let path = node.as_text().map(PathBuf::from).filter(|path| path.is_absolute());
+        file.transit.ca_file = Some(path.ok_or("an absolute path")?);
+        Ok(())
+    }),
+    ("transit_token_file", |file, node| {
+        let path = node.as_text().map(PathBuf::from).filter(|path| path.is_absolute());
+        file.transit.token_file = Some(path.ok_or("an absolute path")?);
+        Ok(())
+    }),
+    ("transit_role_id", |file, node| {
+        file.transit.role_id = Some(one(node, NAME, |text| name(text).ok())?);
         Ok(())
     }),
 ];

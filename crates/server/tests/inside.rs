@@ -28,6 +28,7 @@ use vigo_server::rest::call::{Answer, Call};
 use vigo_server::rest::routes::{ROUTES, Verb};
 use vigo_server::state::Server;
 use vigo_server::tls::Transport;
+use vigo_server::transit::Transit;
 use vigo_server::witness::Witness;
 use vigo_server::{ca, clock, dispatch, plan};
 use vigo_store::{Envoy, EnvoyState, NewEnvoy, Posture, SqliteStore, Store};
@@ -79,7 +80,7 @@ fn start(path: &std::path::Path) -> Server {
     let folder = Folder::take(path).unwrap();
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("store.db")).unwrap());
     let keys_folder = folder.keys().unwrap();
-    let kept = Kept::new(keys_folder.clone(), Keeping::File, None);
+    let kept = Kept::new(keys_folder.clone(), Keeping::File, None, Transit::default());
     let options = StartOptions::new(Role::Server);
     let keys = Keys::open(Spawner::start().unwrap(), options, &*store, kept, &keys_folder).unwrap();
     let witness = Witness::new(&keys_folder);

@@ -432,7 +432,8 @@ fn unlock_key(
     let (info, file, is_next) = chosen;
     let id = match info.form {
         _ if hand.unlocked() == Some(info.id) => info.id,
-        KeyForm::Plain => hand.unlock_vault(&file)?,
+        // What only a server can open is refused by the hand.
+        KeyForm::Plain | KeyForm::Transit => hand.unlock_vault(&file)?,
         KeyForm::Passphrase => {
             let asked = passphrase();
             let input =

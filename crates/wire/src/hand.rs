@@ -5,9 +5,11 @@
 //! Which role may ask what, and the bounds of each, stand in the table of `vigo-hand`.
 
 mod ask;
+mod transit;
 mod vault;
 
 pub use ask::Ask;
+pub use transit::{TransitService, UnwrapMasterKey, WrapMasterKey};
 pub use vault::{Authenticated, KeyInfo, PrepareMasterKey, Rekey, Rekeyed, StoreMasterKey};
 
 use vigo_base::Blame;
@@ -59,6 +61,8 @@ pub enum FailureCode {
     Unavailable = 9,
     /// A passphrase is needed and none was given.
     Passphrase = 10,
+    /// A service that this machine depends on cannot be had now; it may later.
+    NotNow = 11,
 }
 
 impl FailureCode {
@@ -70,7 +74,9 @@ impl FailureCode {
             Self::Sealed => Blame::Peer,
             Self::Author => Blame::Author,
             Self::Input | Self::KeyFile | Self::Passphrase => Blame::Operator,
-            Self::Room | Self::NotHeld | Self::Locked | Self::Machine | Self::Unavailable => Blame::Machine,
+            Self::Room | Self::NotHeld | Self::Locked | Self::Machine | Self::Unavailable | Self::NotNow => {
+                Blame::Machine
+            }
         }
     }
 }

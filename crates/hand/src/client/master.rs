@@ -66,6 +66,7 @@ impl Hand {
         let form = match answer.form.as_str() {
             "plain" => KeyForm::Plain,
             "passphrase" => KeyForm::Passphrase,
+            "transit" => KeyForm::Transit,
             _ => return Err(HandError::Answer { what }),
         };
         Ok(KeyInfo { id: message::array(what, &answer.id)?, form })
@@ -194,7 +195,7 @@ impl Hand {
         self.has_master_key(ask, &answer)
     }
 
-    fn has_master_key(&mut self, ask: Ask, answer: &wire::VaultId) -> Result<[u8; 16], HandError> {
+    pub(super) fn has_master_key(&mut self, ask: Ask, answer: &wire::VaultId) -> Result<[u8; 16], HandError> {
         let id = message::array(ask.name(), &answer.id)?;
         self.unlocked = Some(id);
         Ok(id)

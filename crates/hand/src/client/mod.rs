@@ -7,6 +7,7 @@ pub(crate) mod message;
 mod node;
 mod operator;
 mod server;
+mod transit;
 
 pub use master::NewPassphrase;
 

@@ -10,13 +10,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use subtle::ConstantTimeEq as _;
 use vigo_base::{AbsolutePath, SecretVersion};
 use vigo_secret::{
-    Cost, LockedKey, MacLabel, MasterKey, PASSPHRASE, SecretBuf, SecretError, WrapLabel, open_record,
-    seal_record,
+    Cost, LockedKey, MacLabel, MasterKey, PASSPHRASE, SecretBuf, SecretError, WrapLabel, WrappedKey,
+    open_record, seal_record,
 };
 use vigo_wire::hand::{self as wire, FailureCode, Nothing};
 
-/// A text of a master key, under a passphrase or not.
-const TEXT: usize = 1024;
+/// A text of a master key, however it is kept.
+const TEXT: usize = WrappedKey::TEXT;
 
 pub(super) fn create(
     state: &mut State,
@@ -50,6 +50,7 @@ pub(super) fn look(_: &mut State, request: wire::File, _: Vec<OwnedFd>) -> Resul
             wire::KeyInfo { id: key.id().to_vec(), form: "plain".into() }
         }
         Text::Locked(key) => wire::KeyInfo { id: key.id().to_vec(), form: "passphrase".into() },
+        Text::Wrapped(key) => wire::KeyInfo { id: key.id.to_vec(), form: "transit".into() },
     })
 }
 
@@ -147,12 +148,13 @@ pub(super) fn show_new(_: &mut State, _: Nothing, descriptors: Vec<OwnedFd>) -> 
     Ok(Nothing {})
 }
 
-enum Text {
+pub(super) enum Text {
     Plain(SecretBuf),
     Locked(LockedKey),
+    Wrapped(WrappedKey),
 }
 
-fn refused(path: &str, why: impl std::fmt::Display) -> Refused {
+pub(super) fn refused(path: &str, why: impl std::fmt::Display) -> Refused {
     Refused::new(FailureCode::KeyFile, format!("cannot take the master key from `{path}`: {why}"))
 }
 
@@ -161,6 +163,9 @@ fn read(state: &mut State, path: &str, passphrase: Option<&OwnedFd>) -> Result<M
     let wrong = |error: SecretError| refused(path, error.to_string());
     match (read_text(path)?, passphrase) {
         (Text::Plain(text), _) => MasterKey::parse(text.expose()).map_err(wrong),
+        (Text::Wrapped(_), _) => {
+            Err(refused(path, "it is under a key of OpenBao or Vault, which only `vigosrv` asks for it"))
+        }
         (Text::Locked(_), None) => Err(Refused::new(
             FailureCode::Passphrase,
             format!("cannot take the master key from `{path}`: it is under a passphrase, and none was given"),
@@ -173,8 +178,24 @@ fn read(state: &mut State, path: &str, passphrase: Option<&OwnedFd>) -> Result<M
     }
 }
 
-fn read_text(path: &str) -> Result<Text, Refused> {
+pub(super) fn read_text(path: &str) -> Result<Text, Refused> {
     let wrong = |why: &dyn std::fmt::Display| refused(path, why);
+    let text = read_private(path, TEXT, &wrong)?;
+    if LockedKey::is_one(text.expose()) {
+        return LockedKey::parse(text.expose()).map(Text::Locked).map_err(|error| wrong(&error));
+    }
+    if WrappedKey::is_one(text.expose()) {
+        return WrappedKey::parse(text.expose()).map(Text::Wrapped).map_err(|error| wrong(&error));
+    }
+    Ok(Text::Plain(text))
+}
+
+/// What stands in a file that nobody else may read, `most` bytes at the most.
+pub(super) fn read_private(
+    path: &str,
+    most: usize,
+    wrong: &dyn Fn(&dyn std::fmt::Display) -> Refused,
+) -> Result<SecretBuf, Refused> {
     let failed = |errno: Errno| wrong(&errno);
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = openat(CWD, path, flags, Mode::empty()).map_err(failed)?;
@@ -188,7 +209,7 @@ fn read_text(path: &str) -> Result<Text, Refused> {
     if mode.bits() & 0o077 != 0 && !is_credential {
         return Err(wrong(&format!("others may read it (mode {mode}): `chmod 600` it")));
     }
-    let mut text = SecretBuf::zeroed(TEXT);
+    let mut text = SecretBuf::zeroed(most);
     let mut length = 0;
     while let Some(rest) = text.expose_mut().get_mut(length..).filter(|rest| !rest.is_empty()) {
         match rustix::io::read(&file, rest).map_err(failed)? {
@@ -197,10 +218,7 @@ fn read_text(path: &str) -> Result<Text, Refused> {
         }
     }
     text.truncate(length);
-    if LockedKey::is_one(text.expose()) {
-        return LockedKey::parse(text.expose()).map(Text::Locked).map_err(|error| wrong(&error));
-    }
-    Ok(Text::Plain(text))
+    Ok(text)
 }
 
 fn is_in_credentials(path: &str) -> bool {
@@ -253,7 +271,7 @@ pub(super) fn read_line(input: &impl AsFd) -> Result<SecretBuf, Refused> {
 }
 
 /// Puts the text of a key into a new file, never over one.
-fn write(path: &str, text: &SecretBuf) -> Result<(), Refused> {
+pub(super) fn write(path: &str, text: &SecretBuf) -> Result<(), Refused> {
     let target: AbsolutePath =
         path.parse().map_err(|error| Refused::machine("cannot create a key file", &error))?;
     let placement = Placement {

@@ -12,13 +12,16 @@ mod master;
 mod refused;
 mod run;
 mod server;
+pub(crate) mod service;
 mod state;
 pub(crate) mod table;
+mod transit;
 mod values;
 mod vault;
 
 use refused::Refused;
 use rustix::net::{RecvFlags, recv};
+use service::KeyService;
 pub(crate) use state::State;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -51,11 +54,21 @@ const SMALLEST_STACK: usize = 128 << 10;
 /// Runs the hand and gives its exit code, if this process was started as one. The first line of every `main`.
 #[must_use]
 pub fn enter() -> Option<ExitCode> {
+    become_hand(None)
+}
+
+/// The same, of a program that can have master keys wrapped by a service.
+#[must_use]
+pub fn enter_with(service: &'static dyn KeyService) -> Option<ExitCode> {
+    become_hand(Some(service))
+}
+
+fn become_hand(service: Option<&'static dyn KeyService>) -> Option<ExitCode> {
     let mut arguments = std::env::args_os();
     if arguments.next()? != "vigo-hand" {
         return None;
     }
-    Some(match start(arguments.collect()) {
+    Some(match start(arguments.collect(), service) {
         Ok(never) => match never {},
         Err(text) => {
             complain(&format!(
@@ -77,7 +90,10 @@ pub(crate) fn explain_exit(code: i32) -> String {
 }
 
 /// The order is that of the design: harden, arena, spawner, sandbox, check, and only then the first frame.
-fn start(arguments: Vec<OsString>) -> Result<std::convert::Infallible, String> {
+fn start(
+    arguments: Vec<OsString>,
+    service: Option<&'static dyn KeyService>,
+) -> Result<std::convert::Infallible, String> {
     harden::name_process(c"vigo-hand");
     let hardened = harden::harden_process_memory(harden::Hold::Hand);
     std::panic::set_hook(Box::new(|panic| {
@@ -93,7 +109,8 @@ fn start(arguments: Vec<OsString>) -> Result<std::convert::Infallible, String> {
     let stack = (arena::room() / 4).clamp(SMALLEST_STACK, STACK);
     let work = move || {
         let sandboxed = sandbox::deny_network();
-        let state = State::new(spawner, hardened.warnings, sandboxed);
+        let mut state = State::new(spawner, hardened.warnings, sandboxed);
+        state.key_service = service;
         // What is below the frame of `serve`, less what the calls between take.
         let forget = if stack == STACK {
             wipe_stack::<{ STACK - (64 << 10) }>

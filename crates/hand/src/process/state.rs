@@ -2,6 +2,7 @@
 
 use super::drift::Drift;
 use super::refused::Refused;
+use super::service::KeyService;
 use crate::target::{Intents, Staged};
 use ed25519_dalek::SigningKey;
 use std::collections::BTreeMap;
@@ -33,6 +34,8 @@ pub(crate) struct State {
     pub(crate) master: Option<MasterKey>,
     /// The one that waits to take its place.
     pub(super) next_master: Option<MasterKey>,
+    /// What wraps master keys, where the program brought something.
+    pub(super) key_service: Option<&'static dyn KeyService>,
     /// The trust anchor.
     pub(super) anchor: Option<SigningKey>,
     /// The bundle key.
@@ -72,6 +75,7 @@ impl State {
             salt: None,
             master: None,
             next_master: None,
+            key_service: None,
             anchor: None,
             bundle: None,
             entry: Vec::new(),

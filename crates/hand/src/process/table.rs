@@ -2,7 +2,7 @@
 
 use super::refused::Refused;
 use super::state::State;
-use super::{drift, entry, files, master, run, server, values, vault};
+use super::{drift, entry, files, master, run, server, transit, values, vault};
 use prost::Message;
 use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
@@ -83,6 +83,8 @@ const TABLE: &[Row] = &[
     row!(StoreMasterKey,  OPERATOR | SERVER,  SMALL,         0..=1,       master::store),
     row!(Rekey,           OPERATOR | SERVER,  LARGEST_FRAME, 0..=0,       master::rekey),
     row!(AdoptMasterKey,  OPERATOR | SERVER,  0,             0..=0,       master::adopt),
+    row!(WrapMasterKey,   OPERATOR | SERVER,  FRAME,         1..=1,       transit::wrap),
+    row!(UnwrapMasterKey, OPERATOR | SERVER,  FRAME,         1..=1,       transit::unwrap),
     row!(ShowNewMasterKey, OPERATOR,          0,             1..=1,       master::show_new),
     row!(Generate,        OPERATOR | SERVER,  SMALL,         0..=0,       vault::generate),
     row!(Mac,             ALL,                FRAME,         0..=0,       vault::mac),

@@ -2,6 +2,7 @@
 
 use super::call::{Answer, Call};
 use super::config;
+use crate::keys::KeyKept;
 use crate::problem::{Code, Problem};
 use crate::protection::Protection;
 use crate::state::Server;
@@ -29,10 +30,23 @@ pub fn metrics(server: &Server, _: &Call) -> Result<Answer, Problem> {
     Ok(Answer::Text("application/openmetrics-text; version=1.0.0; charset=utf-8", text))
 }
 
+/// What an operator should do about the master key.
+fn warnings(kept: KeyKept) -> Vec<String> {
+    let KeyKept { kept: is, wanted, is_safe } = kept;
+    let never = "the master key was not exported: without it every secret is lost; stop the server and `vigosrv key export FILE`";
+    let other = || {
+        let (is, wanted) = (is.as_str(), wanted.as_str());
+        format!("the master key is kept in: {is}, the settings say: {wanted}; `vigosrv rekey` changes that")
+    };
+    let never = (!is_safe).then(|| never.to_owned());
+    never.into_iter().chain((is != wanted).then(other)).collect()
+}
+
 /// `GET /api/v1/status`.
 pub fn status(server: &Server, _: &Call) -> Result<Answer, Problem> {
     let publish = server.store.current_publish()?;
     let protection = Protection::of(&server.keys.status()?);
+    let kept = server.keys.kept();
     Ok(Answer::object(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "publish": publish.as_ref().map(config::show_publish),
@@ -41,5 +55,10 @@ pub fn status(server: &Server, _: &Call) -> Result<Answer, Problem> {
         "anchor": vigo_base::encode_hex(server.keys.anchor()),
         "level": protection.level.as_str(),
         "reasons": protection.reasons,
+        "master_key": {
+            "kept": kept.kept.as_str(),
+            "exported": kept.is_safe,
+        },
+        "warnings": warnings(kept),
     })))
 }

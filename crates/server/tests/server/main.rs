@@ -23,3 +23,4 @@ mod rest;
 mod secrets;
 mod start;
 mod support;
+mod transit;

@@ -337,7 +337,16 @@ pub const SHAPES: &[Shape] = &[
                 ("anchor", "text", "the public key that everything of this deployment hangs on, hexadecimal"),
                 ("level", "text", "the protection level of the server's hand"),
                 ("reasons", "list of text", "why it is no better"),
+                ("master_key", "object", "how the master key is kept"),
             ]),
+            Part::Under(
+                "master_key",
+                &[
+                    ("kept", "text", "`file`, `passphrase`, `credential` or `transit`"),
+                    ("exported", "boolean", "whether it was exported, or is kept elsewhere anyway"),
+                ],
+            ),
+            Part::Here(&[("warnings", "list of text", "what an operator should do about it")]),
         ],
     },
     Shape {

@@ -107,4 +107,8 @@ asks! {
     Covered = 56,
     /// [`Paths`] -> [`Nothing`].
     Uses = 57,
+    /// [`WrapMasterKey`] and the connection -> [`VaultId`].
+    WrapMasterKey = 70,
+    /// [`UnwrapMasterKey`] and the connection -> [`VaultId`].
+    UnwrapMasterKey = 71,
 }

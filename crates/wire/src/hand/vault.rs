@@ -8,7 +8,7 @@ pub struct KeyInfo {
     /// Which key it is, 16 bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub id: Vec<u8>,
-    /// `plain` or `passphrase`.
+    /// `plain`, `passphrase` or `transit`.
     #[prost(string, tag = "2")]
     pub form: String,
 }

@@ -7,7 +7,8 @@ use vigo_wire::hand::{
     Entered, Failure, FailureCode, File, Finished, Generate, Hello, Key, KeyInfo, KeyPurpose, Labelled,
     NewKey, Nothing, Open, Paths, Piece, PrepareMasterKey, PublicKey, Put, ReadAndSeal, ReadIntoRecord,
     Record, Rekey, Rekeyed, Reseal, Role, Run, SealedItem, SealedItems, Sign, Slot, Stamp, Status,
-    StoreMasterKey, Take, Text, Variable, VaultId, Verified, Verify, Version, Versions, Write,
+    StoreMasterKey, Take, Text, TransitService, UnwrapMasterKey, Variable, VaultId, Verified, Verify,
+    Version, Versions, WrapMasterKey, Write,
 };
 
 /// Every message of the hand's pipe.
@@ -205,6 +206,18 @@ fn master_keys() -> Vec<Sample> {
     let labelled = Labelled { label: "anchor-key".into(), bytes: vec![4; 60] };
     let rekey = Rekey { records: vec![record()], wraps: vec![labelled], macs: vec![authenticated.clone()] };
     let rekeyed = Rekeyed { records: vec![vec![1; 24]], wraps: vec![vec![2; 60]], macs: vec![vec![3; 32]] };
+    let service = TransitService {
+        name: "vault.example".into(),
+        authority: "vault.example:8200".into(),
+        plain: true,
+        roots: b"-----BEGIN CERTIFICATE-----".to_vec(),
+        mount: "transit".into(),
+        key: "vigo".into(),
+        credential: "/etc/vigo/token".into(),
+        role: "role".into(),
+    };
+    let wrap = WrapMasterKey { service: service.clone(), path: "/v/keys/master.key".into(), next: true };
+    let unwrap = UnwrapMasterKey { service: service.clone(), path: "/v/keys/master.key".into(), check: true };
     vec![
         sample("hand.KeyInfo", &KeyInfo { id: vec![1; 16], form: "passphrase".into() }),
         sample("hand.StoreMasterKey", &store),
@@ -212,5 +225,8 @@ fn master_keys() -> Vec<Sample> {
         sample("hand.Authenticated", &authenticated),
         sample("hand.Rekey", &rekey),
         sample("hand.Rekeyed", &rekeyed),
+        sample("hand.TransitService", &service),
+        sample("hand.WrapMasterKey", &wrap),
+        sample("hand.UnwrapMasterKey", &unwrap),
     ]
 }

@@ -1,10 +1,14 @@
 //! What the tests are made of: a server that runs, an operator, an envoy.
 
 mod envoy;
+mod key_service;
+mod openbao;
 mod operator;
 mod server;
 
 pub use envoy::{Candidate, Envoy, Outer};
+pub use key_service::KeyService;
+pub use openbao::{OpenBao, options, private_file};
 pub use operator::{Operator, Reply};
 pub use server::Vigosrv;
 

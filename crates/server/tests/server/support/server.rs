@@ -37,6 +37,11 @@ impl Vigosrv {
 
     /// On that folder, with these options.
     pub fn with(home: Arc<TempDir>, words: &[&str]) -> Self {
+        Self::watched(home, words, |_| {})
+    }
+
+    /// The same, with a look at each line of its log until it serves.
+    pub fn watched(home: Arc<TempDir>, words: &[&str], mut look: impl FnMut(&str)) -> Self {
         let ready = home.path().join("ready");
         let _not_there_yet = std::fs::remove_file(&ready);
         let mut child = Self::command(home.path()).args(words).stderr(Stdio::piped()).spawn().unwrap();
@@ -46,6 +51,7 @@ impl Vigosrv {
             let before = seen.len();
             lines.read_line(&mut seen).unwrap();
             assert!(seen.len() > before, "the server did not come up: {seen}");
+            look(&seen[before..]);
         }
         let addresses = std::fs::read_to_string(&ready).unwrap();
         let of = |name: &str| {

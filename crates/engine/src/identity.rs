@@ -68,13 +68,15 @@ pub(crate) fn text(info: &TypeInfo, attributes: &[(String, Value)]) -> Option<St
 pub(crate) fn of(info: &TypeInfo, attributes: &[(String, Value)]) -> Identity {
     let name = |name| find(attributes, name).and_then(as_text);
     let path = match info.provides {
-        Provides::Path(attribute) => name(attribute).and_then(|path| path.parse().ok()),
+        Provides::Path(attribute) | Provides::Part(attribute) => {
+            name(attribute).and_then(|path| path.parse().ok())
+        }
         _ => None,
     };
     let removes = name("state").as_deref() == Some("absent");
     let provides = match info.provides {
         _ if removes => None,
-        Provides::Nothing => None,
+        Provides::Nothing | Provides::Part(_) => None,
         Provides::Path(_) => path.clone().map(Provided::Path),
         Provides::User(attribute) => name(attribute).map(Provided::User),
         Provides::Group(attribute) => name(attribute).map(Provided::Group),

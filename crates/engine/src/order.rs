@@ -128,7 +128,12 @@ impl Graph {
             identities.iter().enumerate().filter(|(_, identity)| identity.same_as.is_none())
         {
             let to = number(index);
-            let folder = identity.path.as_ref().and_then(|path| nearest_parent(path, &paths));
+            let path = identity.path.as_ref();
+            // A part of a file comes after the one that makes the file; that one after its folder.
+            let whole = path
+                .filter(|_| identity.provides.is_none())
+                .and_then(|path| paths.get(path.as_str()).copied());
+            let folder = whole.or_else(|| path.and_then(|path| nearest_parent(path, &paths)));
             let owner =
                 identity.owner.as_ref().and_then(|name| names.get(&Provided::User(name.clone())).copied());
             let group =

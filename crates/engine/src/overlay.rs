@@ -8,6 +8,7 @@ use std::ops::Bound;
 use std::rc::Rc;
 use std::time::Duration;
 use vigo_base::{AbsolutePath, ExposureWay, Mode, Pieces};
+use vigo_edit::Edit;
 use vigo_resource::{
     CommandRequest, Comparison, Context, DiffLine, DiffSign, End, Entry, EntryKind, Exposed, Failure,
     Finished, Group, Host, Link, Output, Ownership, Placement, Storage, SwapModel, SwapState, SwapStep,
@@ -46,6 +47,8 @@ enum Content {
     Text(Rc<Pieces>),
     /// What stands in that file of the real machine.
     Of(AbsolutePath),
+    /// What these edits make of that file of the real machine, where only the hand could say.
+    Edited(AbsolutePath, Rc<Vec<(Edit, Pieces)>>),
 }
 
 impl<'a> Overlay<'a> {
@@ -188,6 +191,9 @@ impl Host for Overlay<'_> {
             }
             Some(Content::None) => Ok(Some(Vec::new())),
             Some(Content::Of(real)) => self.base.read_small(&real, limit),
+            Some(Content::Edited(..)) => Err(Failure::failed(format!(
+                "cannot read `{path}`: it holds a secret, or is not for everybody to read"
+            ))),
             Some(Content::Text(pieces)) => match pieces.as_literal() {
                 Some(text) if text.len() <= limit => Ok(Some(text.as_bytes().to_vec())),
                 Some(_) => {
@@ -208,7 +214,9 @@ impl Host for Overlay<'_> {
             None => Ok(Comparison::Missing),
             Some(Content::Of(real)) => self.base.compare_text(&real, content, context),
             Some(Content::Text(pieces)) if *pieces == *content => Ok(Comparison::Same),
-            Some(Content::None | Content::Text(_)) => Ok(planned_difference(content, context)),
+            Some(Content::None | Content::Text(_) | Content::Edited(..)) => {
+                Ok(planned_difference(content, context))
+            }
         }
     }
 
@@ -242,6 +250,38 @@ impl Host for Overlay<'_> {
             (Some(Content::None), Content::None) => Ok(Comparison::Same),
             _ => Ok(different),
         }
+    }
+
+    fn compare_edit(
+        &self,
+        target: &AbsolutePath,
+        edit: &Edit,
+        text: &Pieces,
+        context: &Context<'_>,
+    ) -> Result<Comparison, Failure> {
+        let masked = match self.content(target)? {
+            None => {
+                self.doubt_absence();
+                return Ok(Comparison::Missing);
+            }
+            Some(Content::Of(real)) => return self.base.compare_edit(&real, edit, text, context),
+            Some(Content::Edited(_, done))
+                if done.iter().any(|(known, put)| known == edit && put == text) =>
+            {
+                return Ok(Comparison::Same);
+            }
+            // The edits that come before are not in it, and one of them may make what this one looks for.
+            Some(Content::Edited(real, _)) => {
+                return self
+                    .base
+                    .compare_edit(&real, edit, text, context)
+                    .inspect_err(|_| self.doubtful.set(true));
+            }
+            Some(Content::None) => String::new(),
+            Some(Content::Text(pieces)) => context.masked(&pieces),
+        };
+        let edited = context.edited(target, edit, masked.as_bytes(), text)?;
+        Ok(edited.map_or(Comparison::Same, |edited| planned_difference(&Pieces::literal(edited), context)))
     }
 
     fn user(&self, name: &str) -> Result<Option<User>, Failure> {
@@ -338,6 +378,41 @@ impl Host for Overlay<'_> {
         let content = self.content(source)?.ok_or_else(|| missing(source))?;
         let tainted = self.is_tainted(source)?;
         let size = self.entry(source)?.map_or(0, |entry| entry.size);
+        self.place(placement, content, tainted, usize::try_from(size).unwrap_or(usize::MAX))
+    }
+
+    fn edit_file(
+        &mut self,
+        placement: &Placement,
+        edit: &Edit,
+        text: &Pieces,
+        context: &Context<'_>,
+    ) -> Result<(), Failure> {
+        let path = &placement.path;
+        let tainted = text.has_secret() || self.is_tainted(path)?;
+        let size = self.entry(path)?.map_or(0, |entry| entry.size);
+        let content = match self.content(path)? {
+            Some(Content::Of(real)) if tainted => {
+                Content::Edited(real, Rc::new(vec![(edit.clone(), text.clone())]))
+            }
+            Some(Content::Edited(real, done)) => {
+                let mut done = Rc::unwrap_or_clone(done);
+                done.push((edit.clone(), text.clone()));
+                Content::Edited(real, Rc::new(done))
+            }
+            there => {
+                let there = match there {
+                    Some(Content::Text(there)) => context.masked(&there).into_bytes(),
+                    Some(Content::Of(real)) => {
+                        self.base.read_small(&real, vigo_edit::LARGEST)?.unwrap_or_default()
+                    }
+                    _ => Vec::new(),
+                };
+                let edited = context.edited(path, edit, &there, text)?;
+                let as_it_is = || String::from_utf8_lossy(&there).into_owned();
+                Content::Text(Rc::new(Pieces::literal(edited.unwrap_or_else(as_it_is))))
+            }
+        };
         self.place(placement, content, tainted, usize::try_from(size).unwrap_or(usize::MAX))
     }
 

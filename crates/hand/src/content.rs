@@ -16,8 +16,24 @@ const SLOT: u32 = 1 << 31;
 /// Bytes of a length.
 const HEAD: u64 = 4;
 
+/// What a target is to hold: these pieces, or what an edit that puts them in makes of what it holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The text of the policy.
+    pub pieces: &'a Pieces,
+    /// How it is put into what is there; `None`: it takes its place.
+    pub edit: Option<&'a vigo_edit::Edit>,
+}
+
+impl<'a> From<&'a Pieces> for Wanted<'a> {
+    fn from(pieces: &'a Pieces) -> Self {
+        Self { pieces, edit: None }
+    }
+}
+
 /// Writes pieces into an anonymous file for the hand. They hold no value, so ordinary memory will do.
-pub(crate) fn send(pieces: &Pieces, resource: &str) -> Result<(wire::Content, OwnedFd), HandError> {
+pub(crate) fn send(wanted: Wanted<'_>, resource: &str) -> Result<(wire::Content, OwnedFd), HandError> {
+    let pieces = wanted.pieces;
     let what = "give a content to the hand";
     let prepare = |source| HandError::Prepare { what: "make an anonymous file", source };
     if pieces.literal_len() > limits::RENDERED {
@@ -37,12 +53,13 @@ pub(crate) fn send(pieces: &Pieces, resource: &str) -> Result<(wire::Content, Ow
     }
     let file = out.into_inner().map_err(|error| prepare(error.into_error()))?;
     let slots = slots.into_iter().map(message::slot).collect();
-    Ok((wire::Content { slots, size, resource: resource.into(), copy: false }, file.into()))
+    let edit = wanted.edit.map(message::edit);
+    Ok((wire::Content { slots, size, resource: resource.into(), copy: false, edit }, file.into()))
 }
 
 /// Describes a file of `size` bytes that the hand is to copy: the caller opened it and read nothing of it.
 pub(crate) fn copy_of(size: u64, resource: &str) -> wire::Content {
-    wire::Content { slots: Vec::new(), size, resource: resource.into(), copy: true }
+    wire::Content { slots: Vec::new(), size, resource: resource.into(), copy: true, edit: None }
 }
 
 fn index_of<'a>(slots: &mut Vec<&'a Slot>, slot: &'a Slot) -> u32 {
@@ -136,7 +153,7 @@ mod tests {
             pieces.push_slot(slot(path));
             pieces.push_literal("xyz");
         }
-        let (content, file) = send(&pieces, "r").unwrap();
+        let (content, file) = send((&pieces).into(), "r").unwrap();
         assert_eq!(content.slots.iter().map(|slot| slot.path.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         for size in [1, 3, 4096] {
             let (mut cursor, mut window, mut text) =
@@ -159,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_content_that_is_cut_off_is_an_error() {
-        let (content, file) = send(&Pieces::literal("hello"), "r").unwrap();
+        let (content, file) = send((&Pieces::literal("hello")).into(), "r").unwrap();
         let mut cursor = Cursor::new(&file, content.size + 1);
         assert_eq!(cursor.next(&mut [0; 9]).unwrap(), Next::Literal { length: 5, offset: 4 });
         assert!(cursor.next(&mut [0; 9]).is_err());

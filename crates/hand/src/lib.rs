@@ -82,6 +82,7 @@ mod types;
 
 pub use child::{Environment, PATH, VariableProblem};
 pub use client::{Hand, NewPassphrase};
+pub use content::Wanted;
 pub use error::HandError;
 pub use process::service::{KeyService, ServiceCall, ServiceError};
 pub use process::{enter, enter_with};

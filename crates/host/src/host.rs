@@ -18,6 +18,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use vigo_base::{AbsolutePath, ExposureWay, Mode, Pieces};
+use vigo_edit::Edit;
+use vigo_hand::Wanted;
 use vigo_hand::target::{self, Durability, Intents};
 use vigo_resource::{
     CommandLine, CommandRequest, Comparison, Context, Entry, Exposed, Failure, Finished, Group, Host, Link,
@@ -80,14 +82,24 @@ impl RealHost {
         content: &Pieces,
         context: &Context<'_>,
     ) -> Result<Comparison, Failure> {
+        if content.has_secret() && self.is_as_it_was(target, content, context)? {
+            self.note_file(target, content);
+            return Ok(Comparison::Same);
+        }
+        self.compare_in_hand(target, content.into(), context)
+    }
+
+    fn compare_in_hand(
+        &self,
+        target: &AbsolutePath,
+        wanted: Wanted<'_>,
+        context: &Context<'_>,
+    ) -> Result<Comparison, Failure> {
+        let content = wanted.pieces;
         if content.has_secret() {
-            if self.is_as_it_was(target, content, context)? {
-                self.note_file(target, content);
-                return Ok(Comparison::Same);
-            }
             context.require_secrets()?;
         }
-        let found = self.parts.hands.with(|hand| hand.compare(target, content, context.id));
+        let found = self.parts.hands.with(|hand| hand.compare(target, wanted, context.id));
         let found = match found.map(map::comparison)? {
             Comparison::Different { .. } if !context.diff => Comparison::Different { diff: Vec::new() },
             found => found,
@@ -188,7 +200,7 @@ impl RealHost {
     fn write_secret(
         &self,
         placement: &Placement,
-        content: &Pieces,
+        content: Wanted<'_>,
         context: &Context<'_>,
     ) -> Result<(), Failure> {
         let target = map::placement(placement, Durability::Each);
@@ -383,6 +395,26 @@ impl Host for RealHost {
         self.difference(target, &wanted)
     }
 
+    fn compare_edit(
+        &self,
+        target: &AbsolutePath,
+        edit: &Edit,
+        text: &Pieces,
+        context: &Context<'_>,
+    ) -> Result<Comparison, Failure> {
+        if text.has_secret() || self.is_tainted(target)? {
+            return self.compare_in_hand(target, Wanted { pieces: text, edit: Some(edit) }, context);
+        }
+        let Some(there) = self.read_small(target, vigo_edit::LARGEST)? else {
+            return Ok(Comparison::Missing);
+        };
+        Ok(match context.edited(target, edit, &there, text)? {
+            None => Comparison::Same,
+            Some(_) if !context.diff => Comparison::Different { diff: Vec::new() },
+            Some(edited) => Comparison::Different { diff: compare::lines(Some(&there), edited.as_bytes()) },
+        })
+    }
+
     fn user(&self, name: &str) -> Result<Option<User>, Failure> {
         self.accounts.borrow().user(name)
     }
@@ -453,11 +485,36 @@ impl Host for RealHost {
             None => {
                 // Before the first byte: a kill in between leaves a file that is treated as tainted and is not, never the other way round.
                 self.ledger.borrow_mut().taint(&placement.path)?;
-                self.write_secret(placement, content, context)?;
+                self.write_secret(placement, content.into(), context)?;
                 self.note_file(&placement.path, content);
                 Ok(())
             }
         }
+    }
+
+    fn edit_file(
+        &mut self,
+        placement: &Placement,
+        edit: &Edit,
+        text: &Pieces,
+        context: &Context<'_>,
+    ) -> Result<(), Failure> {
+        let path = &placement.path;
+        if text.has_secret() || self.is_tainted(path)? {
+            if text.has_secret() {
+                self.ledger.borrow_mut().taint(path)?;
+            }
+            self.write_secret(placement, Wanted { pieces: text, edit: Some(edit) }, context)?;
+            self.note_file(path, text);
+            return Ok(());
+        }
+        let there = self.read_small(path, vigo_edit::LARGEST)?.unwrap_or_default();
+        let edited = context.edited(path, edit, &there, text)?;
+        let bytes = edited.as_deref().map_or(there.as_slice(), str::as_bytes);
+        if let (Some(validation), Ok(candidate)) = (&placement.validation, std::str::from_utf8(bytes)) {
+            self.validate(validation, candidate, context)?;
+        }
+        self.place(placement, Durability::Later, &mut |file| file.write_all(bytes))
     }
 
     fn copy_file(

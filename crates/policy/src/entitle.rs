@@ -79,7 +79,7 @@ fn way(registry: &Registry, resource: &Resource, used: &SecretUse) -> String {
     let provides = registry.get(&resource.r#type).map(|kind| kind.info().provides);
     let way = match (used.exposure.as_str(), used.attribute.as_str()) {
         ("", "stdin" | "credentials") => used.attribute.as_str(),
-        ("", _) if matches!(provides, Some(Provides::Path(_))) => "file",
+        ("", _) if matches!(provides, Some(Provides::Path(_) | Provides::Part(_))) => "file",
         ("", _) => resource.r#type.as_str(),
         (exposure, _) => exposure,
     };

@@ -146,6 +146,14 @@ impl Attributes {
         }
     }
 
+    /// True if that is the state that is written; it is still to be taken by [`Attributes::state`].
+    #[must_use]
+    pub fn has_state(&self, word: &str) -> bool {
+        let written = self.values.iter().find(|(name, _)| name == "state");
+        written
+            .is_some_and(|(_, value)| matches!(value, Value::Text(text) if text.as_literal() == Some(word)))
+    }
+
     /// True if it is written and was not taken yet.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {

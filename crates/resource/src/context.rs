@@ -4,6 +4,7 @@ use crate::Failure;
 use std::fmt;
 use std::time::Duration;
 use vigo_base::{AbsolutePath, Piece, Pieces, SecretPath, SecretVersion, Slot};
+use vigo_edit::{Edit, Operand, Part};
 
 /// What a resource is told about itself and the run.
 #[derive(Clone, Copy)]
@@ -110,6 +111,30 @@ impl Context<'_> {
             }
         }
         text
+    }
+
+    /// What an edit makes of a text, with the text that it puts in as an operator may see it. `None` when it changes nothing.
+    ///
+    /// # Errors
+    /// When the text has no place for it; it says which file that is about.
+    pub fn edited(
+        &self,
+        target: &AbsolutePath,
+        edit: &Edit,
+        there: &[u8],
+        text: &Pieces,
+    ) -> Result<Option<String>, Failure> {
+        let there = std::str::from_utf8(there)
+            .map_err(|_| Failure::failed(format!("cannot edit `{target}`: it is not text in UTF-8")))?;
+        let masks: Vec<String> = text.slots().map(|slot| self.mask(slot)).collect();
+        let mut masks = masks.iter();
+        let parts = text.as_slice().iter().map(|piece| match piece {
+            Piece::Literal(text) => Part::Literal(text.as_str()),
+            Piece::Slot(_) => Part::Value(masks.next().map_or("", String::as_str)),
+        });
+        let parts: Vec<Part<'_>> = parts.collect();
+        edit.apply(there, &Operand::new(&parts))
+            .map_err(|error| Failure::failed(format!("cannot edit `{target}`: {error}")).help(error.help()))
     }
 
     fn mask(&self, slot: &Slot) -> String {

@@ -3,6 +3,7 @@
 use crate::{CommandRequest, Context, DiffLine, Failure, Finished, Storage, SwapState, SwapStep};
 use std::time::Duration;
 use vigo_base::{AbsolutePath, ExposureWay, Mode, Pieces, SecretPath};
+use vigo_edit::Edit;
 
 /// Everything that a resource may see of a machine or do to it.
 ///
@@ -31,6 +32,16 @@ pub trait Host {
         &self,
         target: &AbsolutePath,
         source: &AbsolutePath,
+        context: &Context<'_>,
+    ) -> Result<Comparison, Failure>;
+
+    /// Whether the file at `target` already is what `edit` makes of it with that text. It is looked at as a whole, so it has at most
+    /// [`vigo_edit::LARGEST`] bytes.
+    fn compare_edit(
+        &self,
+        target: &AbsolutePath,
+        edit: &Edit,
+        text: &Pieces,
         context: &Context<'_>,
     ) -> Result<Comparison, Failure>;
 
@@ -83,6 +94,15 @@ pub trait Host {
         &mut self,
         placement: &Placement,
         source: &AbsolutePath,
+        context: &Context<'_>,
+    ) -> Result<(), Failure>;
+
+    /// Puts a file there that is what `edit` makes of the file that stands there, or of an empty one; else as [`Host::write_text`].
+    fn edit_file(
+        &mut self,
+        placement: &Placement,
+        edit: &Edit,
+        text: &Pieces,
         context: &Context<'_>,
     ) -> Result<(), Failure>;
 

@@ -110,6 +110,8 @@ pub enum Provides {
     Nothing,
     /// The path in that attribute.
     Path(&'static str),
+    /// A part of the file whose path stands in that attribute: others may manage other parts of it.
+    Part(&'static str),
     /// The user whose name stands in that attribute.
     User(&'static str),
     /// The group whose name stands in that attribute.

@@ -266,7 +266,7 @@ impl File {
             .help("write `in_place: true` to write into the file that all names share"));
         }
         let ownership = ownership::kept(ownership, Some(entry));
-        let backup = if self.backup { Some(self.backup_placement(host, entry)?) } else { None };
+        let backup = if self.backup { Some(place::backup(host, &self.target, entry)?) } else { None };
         let placement = self.placement(mode.unwrap_or(entry.mode), ownership, context);
         Ok(Steps::Place { placement, backup })
     }
@@ -307,25 +307,6 @@ impl File {
             .as_ref()
             .map(|command| Validation { command: command.clone(), timeout: context.timeout });
         Placement { path: self.target.clone(), mode, ownership, in_place: self.in_place, validation }
-    }
-
-    fn backup_placement(&self, host: &dyn Host, entry: &Entry) -> Result<Placement, Failure> {
-        if host.is_tainted(&self.target)? {
-            return Err(Failure::failed(format!(
-                "cannot keep a copy of `{}`: it held a secret, or others may not read it",
-                self.target
-            ))
-            .help("remove `backup` from this resource"));
-        }
-        let path: AbsolutePath = format!("{}.bak", self.target)
-            .parse()
-            .map_err(|error: vigo_base::PathError| Failure::failed(error.to_string()))?;
-        place::refuse_guarded(host, &path)?;
-        if let Some(old) = host.entry(&path)? {
-            place::require_kind(&path, &old, EntryKind::File)?;
-        }
-        let ownership = ownership::kept(Ownership::default(), Some(entry));
-        Ok(Placement { path, mode: entry.mode, ownership, in_place: false, validation: None })
     }
 }
 

@@ -6,8 +6,10 @@
 
 mod content;
 mod directory;
+mod edited;
 mod exec;
 mod file;
+mod file_line;
 mod ownership;
 mod place;
 mod swap;
@@ -21,6 +23,7 @@ vigo_resource::registry! {
         file::File,
         directory::Directory,
         symlink::Symlink,
+        file_line::FileLine,
         exec::Exec,
         swap::Swap,
         swap_policy::SwapPolicy,

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tree::Tree;
 use vigo_base::{AbsolutePath, ExposureWay, Filter, Mode, Piece, Pieces, SecretPath};
+use vigo_edit::{Edit, Operand, Part};
 use vigo_resource::{
     CommandRequest, Comparison, Context, DiffLine, DiffSign, Entry, EntryKind, Exposed, Failure, Finished,
     Group, Host, Link, Ownership, Placement, Storage, SwapModel, SwapState, SwapStep, Timestamp, User,
@@ -206,6 +207,29 @@ impl FakeHost {
         Ok(text)
     }
 
+    /// What an edit makes of a file, with the values where secrets stand.
+    fn edited(&self, target: &AbsolutePath, edit: &Edit, text: &Pieces) -> Result<Option<String>, Failure> {
+        let there = self.tree.file(target).unwrap_or_default();
+        let values: Vec<(bool, String)> = text
+            .as_slice()
+            .iter()
+            .map(|piece| match piece {
+                Piece::Literal(text) => Ok((false, text.clone())),
+                Piece::Slot(slot) => {
+                    let mut one = Pieces::default();
+                    one.push_slot(slot.clone());
+                    self.fill(&one).map(|value| (true, value))
+                }
+            })
+            .collect::<Result<_, Failure>>()?;
+        let parts: Vec<Part<'_>> = values
+            .iter()
+            .map(|(secret, text)| if *secret { Part::Value(text) } else { Part::Literal(text) })
+            .collect();
+        edit.apply(there, &Operand::new(&parts))
+            .map_err(|error| Failure::failed(format!("cannot edit `{target}`: {error}")).help(error.help()))
+    }
+
     fn taints(&self, path: &AbsolutePath) -> bool {
         self.tainted.contains(path)
             || self
@@ -331,6 +355,30 @@ impl Host for FakeHost {
         })
     }
 
+    fn compare_edit(
+        &self,
+        target: &AbsolutePath,
+        edit: &Edit,
+        text: &Pieces,
+        context: &Context<'_>,
+    ) -> Result<Comparison, Failure> {
+        self.call(|| {
+            if text.has_secret() {
+                context.require_secrets()?;
+            }
+            let Some(there) = self.tree.file(target) else { return Ok(Comparison::Missing) };
+            if self.edited(target, edit, text)?.is_none() {
+                self.exposed.borrow_mut().extend(Exposed::of(text, ExposureWay::File));
+                return Ok(Comparison::Same);
+            }
+            let diff = match context.edited(target, edit, there.as_bytes(), text)? {
+                Some(masked) if context.diff => self.diff(target, &Pieces::literal(masked), context),
+                _ => Vec::new(),
+            };
+            Ok(Comparison::Different { diff })
+        })
+    }
+
     fn user(&self, name: &str) -> Result<Option<User>, Failure> {
         self.call(|| {
             let number: Option<u32> = name.parse().ok();
@@ -417,6 +465,23 @@ impl Host for FakeHost {
                 Some(text) => host.place(placement, text, tainted),
                 None => Err(Failure::failed(format!("cannot copy `{source}`: it does not exist"))),
             }
+        })
+    }
+
+    fn edit_file(
+        &mut self,
+        placement: &Placement,
+        edit: &Edit,
+        text: &Pieces,
+        _context: &Context<'_>,
+    ) -> Result<(), Failure> {
+        self.change(|host| {
+            let there = host.tree.file(&placement.path).unwrap_or_default().to_owned();
+            let tainted = text.has_secret() || host.tainted.contains(&placement.path);
+            let edited = host.edited(&placement.path, edit, text)?.unwrap_or(there);
+            host.place(placement, edited, tainted)?;
+            host.exposed.get_mut().extend(Exposed::of(text, ExposureWay::File));
+            Ok(())
         })
     }
 

@@ -338,6 +338,31 @@ pub struct Content {
     /// The descriptor is a file to be copied byte for byte, which may hold secrets itself: no slots, and no line of it is shown.
     #[prost(bool, tag = "4")]
     pub copy: bool,
+    /// The pieces are not what the target is to hold but what this edit puts into what it holds.
+    #[prost(message, optional, tag = "5")]
+    pub edit: Option<Edit>,
+}
+
+/// How what a file holds is to be changed, in the words of `vigo-edit`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Edit {
+    /// Which kind of edit.
+    #[prost(string, tag = "1")]
+    pub kind: String,
+    /// Its arguments, each once.
+    #[prost(message, repeated, tag = "2")]
+    pub arguments: Vec<EditArgument>,
+}
+
+/// One argument of an edit.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EditArgument {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its value.
+    #[prost(string, tag = "2")]
+    pub value: String,
 }
 
 /// Compares a file with a content.

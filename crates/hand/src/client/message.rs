@@ -1,6 +1,7 @@
 //! Between the types of callers and the messages of the pipe.
 
 use crate::HandError;
+use crate::content::Wanted;
 use crate::target::{Durability, Placement};
 use crate::types::{
     Binding, Command, Comparison, DiffLine, End, Finished, HandStatus, Output, Placed, ReadNote, SealedItem,
@@ -24,6 +25,13 @@ pub(crate) fn path_text(path: &Path) -> Result<String, HandError> {
 pub(crate) fn slot(slot: &Slot) -> wire::Slot {
     let filters = slot.filters.iter().map(|filter| filter.name().into()).collect();
     wire::Slot { path: slot.path.to_string(), filters }
+}
+
+pub(crate) fn edit(edit: &vigo_edit::Edit) -> wire::Edit {
+    let (kind, arguments) = edit.to_arguments();
+    let arguments =
+        arguments.into_pairs().into_iter().map(|(name, value)| wire::EditArgument { name, value });
+    wire::Edit { kind: kind.into(), arguments: arguments.collect() }
 }
 
 pub(crate) fn text(pieces: &Pieces) -> wire::Text {
@@ -112,10 +120,10 @@ fn diff_line(line: wire::DiffLine) -> DiffLine {
 /// The request for a file, and the descriptor of its content.
 pub(super) fn write(
     placement: &Placement,
-    pieces: &Pieces,
+    wanted: Wanted<'_>,
     resource: &str,
 ) -> Result<(wire::Write, OwnedFd), HandError> {
-    let (content, file) = crate::content::send(pieces, resource)?;
+    let (content, file) = crate::content::send(wanted, resource)?;
     Ok((write_of(placement, content), file))
 }
 

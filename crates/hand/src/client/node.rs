@@ -2,7 +2,7 @@
 
 use super::{Hand, ORDINARY, message};
 use crate::HandError;
-use crate::content;
+use crate::content::{self, Wanted};
 use crate::target::Placement;
 use crate::types::{Binding, Command, Comparison, Finished, Placed, SealedItem, VaultRecord};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -114,13 +114,13 @@ impl Hand {
     ///
     /// # Errors
     /// `NotHeld` when a secret is missing; `Author` when a filter refuses a value; `Machine` when the target cannot be read.
-    pub fn compare(
+    pub fn compare<'a>(
         &mut self,
         target: &AbsolutePath,
-        pieces: &Pieces,
+        wanted: impl Into<Wanted<'a>>,
         resource: &str,
     ) -> Result<Comparison, HandError> {
-        let (content, file) = content::send(pieces, resource)?;
+        let (content, file) = content::send(wanted.into(), resource)?;
         let request = wire::Compare { target: target.to_string(), content };
         message::comparison(self.ask_with(Ask::Compare, &request, &[file.as_fd()], Some(ORDINARY))?)
     }
@@ -137,7 +137,7 @@ impl Hand {
         versions: &[(SecretPath, SecretVersion)],
         resource: &str,
     ) -> Result<bool, HandError> {
-        let (content, file) = content::send(pieces, resource)?;
+        let (content, file) = content::send(pieces.into(), resource)?;
         let versions = message::version_items(versions);
         let request = wire::Verify { target: target.to_string(), content, versions };
         let verified: wire::Verified =
@@ -188,13 +188,13 @@ impl Hand {
     ///
     /// # Errors
     /// As [`Hand::compare`]; `Author` when the target is linked or mounted over and not to be written in place.
-    pub fn write(
+    pub fn write<'a>(
         &mut self,
         placement: &Placement,
-        pieces: &Pieces,
+        wanted: impl Into<Wanted<'a>>,
         resource: &str,
     ) -> Result<Placed, HandError> {
-        let (request, file) = message::write(placement, pieces, resource)?;
+        let (request, file) = message::write(placement, wanted.into(), resource)?;
         let stamp: wire::Stamp = self.ask_with(Ask::Write, &request, &[file.as_fd()], Some(ORDINARY))?;
         Ok(message::placed(&stamp))
     }
@@ -204,13 +204,13 @@ impl Hand {
     ///
     /// # Errors
     /// As [`Hand::write`]; `Author` when the target is to be written in place.
-    pub fn stage(
+    pub fn stage<'a>(
         &mut self,
         placement: &Placement,
-        pieces: &Pieces,
+        wanted: impl Into<Wanted<'a>>,
         resource: &str,
     ) -> Result<PathBuf, HandError> {
-        let (request, file) = message::write(placement, pieces, resource)?;
+        let (request, file) = message::write(placement, wanted.into(), resource)?;
         let staged: wire::File = self.ask_with(Ask::Stage, &request, &[file.as_fd()], Some(ORDINARY))?;
         Ok(staged.path.into())
     }
@@ -237,8 +237,11 @@ impl Hand {
     /// # Errors
     /// As [`Hand::compare`]; `Author` when a secret stands in an argument without leave; `Machine` when it does not start.
     pub fn run(&mut self, command: &Command) -> Result<Finished, HandError> {
-        let stdin =
-            command.stdin.as_ref().map(|pieces| content::send(pieces, &command.resource)).transpose()?;
+        let stdin = command
+            .stdin
+            .as_ref()
+            .map(|pieces| content::send(pieces.into(), &command.resource))
+            .transpose()?;
         let (stdin, file) = stdin.unzip();
         let descriptors: Vec<BorrowedFd<'_>> = file.iter().map(std::os::fd::AsFd::as_fd).collect();
         let within = command.timeout.saturating_add(Duration::from_secs(60)).min(LONGEST_COMMAND);

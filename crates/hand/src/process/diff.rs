@@ -23,7 +23,7 @@ const LINES: usize = 20_000;
 /// So many lines are shown.
 const SHOWN: usize = 1_000;
 /// Of each of them so many bytes.
-const WIDTH: usize = 512;
+pub(super) const WIDTH: usize = 512;
 /// After this the search for the shortest diff ends and takes what it has.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// What a line may take in memory: its place in the books, which are copied when they grow, and what laying the sides next to each other adds.

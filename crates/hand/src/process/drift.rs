@@ -39,7 +39,7 @@ impl Drift {
 /// A target is now as a request says it is to be: that is remembered, if this hand does so. Nothing is worth an error here: what is not
 /// remembered is compared the next time.
 pub(super) fn remember(state: &mut State, target: &str, content: &wire::Content, file: &OwnedFd) {
-    if state.drift.is_none() || content.copy || content.slots.is_empty() {
+    if state.drift.is_none() || content.copy || content.edit.is_some() || content.slots.is_empty() {
         return;
     }
     let uses = content.slots.iter().filter_map(|slot| {

@@ -2,6 +2,7 @@
 
 use super::diff::{self, Line};
 use super::drift;
+use super::edited;
 use super::filled::{Chunk, Filled, Stream};
 use super::refused::Refused;
 use super::state::State;
@@ -29,6 +30,16 @@ pub(super) fn compare(
     let filled = Filled::new(state, &request.content.slots, &request.content.resource)?;
     let stream = || Stream::of(content, &request.content, &filled);
     let target = Target::open(&request.target)?;
+    if let Some(edit) = &request.content.edit {
+        let edited = edited::of(state, &request.content, edit, content, &filled, target.as_ref());
+        let edited = edited.map_err(|error| error.about(&request.target))?;
+        let difference = match (&target, &edited.text) {
+            (None, _) => Difference::Missing,
+            (Some(_), None) => Difference::Same,
+            (Some(_), Some(_)) => Difference::Different,
+        };
+        return Ok(compared(difference, edited.lines, target.as_ref()));
+    }
     let (difference, lines) = match &target {
         // A line of a file that is copied may be a secret: none is shown.
         None if request.content.copy => (Difference::Missing, Ok(Vec::new())),
@@ -45,11 +56,15 @@ pub(super) fn compare(
     if difference == Difference::Same {
         drift::remember(state, &request.target, &request.content, content);
     }
-    Ok(wire::Compared {
+    Ok(compared(difference, lines, target.as_ref()))
+}
+
+fn compared(difference: Difference, lines: Vec<Line>, target: Option<&Target>) -> wire::Compared {
+    wire::Compared {
         difference: difference.into(),
         lines: lines.into_iter().map(Line::into_message).collect(),
         stamp: target.map(|target| stamp(&target.placed)),
-    })
+    }
 }
 
 pub(super) fn write(
@@ -116,6 +131,17 @@ fn with_content<T>(
         in_place: request.in_place,
         durability: if request.later { Durability::Later } else { Durability::Each },
     };
+    if let Some(edit) = &request.content.edit {
+        let target = Target::open(&request.target)?;
+        let edited = edited::of(state, &request.content, edit, content, &filled, target.as_ref());
+        let edited = edited.map_err(|error| error.about(&request.target))?.text;
+        let text = match (edited, &target) {
+            (Some(text), _) => text,
+            (None, Some(target)) => target.read().map_err(|error| target.unreadable(&error))?,
+            (None, None) => SecretBuf::with_capacity(0),
+        };
+        return Ok(put(state.intents()?, &placement, &mut |out| out.write_all(text.expose()))?);
+    }
     let mut window = SecretBuf::zeroed(WINDOW);
     Ok(put(state.intents()?, &placement, &mut |out| {
         let mut stream = Stream::of(content, &request.content, &filled);
@@ -179,6 +205,18 @@ impl Target {
 
     pub(super) fn unreadable(&self, error: &std::io::Error) -> Refused {
         Refused::machine(format!("cannot read `{}`", self.path), error)
+    }
+
+    /// Bytes in it when it was opened.
+    pub(super) const fn size(&self) -> u64 {
+        self.placed.size
+    }
+
+    /// All of it, as long as it was when it was opened.
+    pub(super) fn read(&self) -> std::io::Result<SecretBuf> {
+        let mut bytes = SecretBuf::zeroed(usize::try_from(self.placed.size).unwrap_or(usize::MAX));
+        crate::content::read_exact_at(&self.file, bytes.expose_mut(), 0)?;
+        Ok(bytes)
     }
 
     /// True if it holds these bytes and no others.

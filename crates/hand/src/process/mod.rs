@@ -5,6 +5,7 @@
 mod credentials;
 mod diff;
 mod drift;
+mod edited;
 mod entry;
 mod files;
 mod filled;

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use vigo_hand::DiffLine::{Added, AddedSecret, Omitted, Removed, RemovedHidden};
 use vigo_hand::target::Placement;
-use vigo_hand::{Comparison, FailureCode, Hand, Role, StartOptions};
+use vigo_hand::{Comparison, FailureCode, Hand, Role, StartOptions, Wanted};
 
 pub const TESTS: &[Test] = &[
     ("files::a_file_is_written_and_then_the_same", written),
@@ -19,6 +19,7 @@ pub const TESTS: &[Test] = &[
     ("files::every_single_byte_that_differs_is_seen", every_byte),
     ("files::a_missing_value_and_a_value_that_a_filter_refuses_are_said", missing),
     ("files::a_candidate_can_be_looked_at_before_it_takes_its_place", staged),
+    ("files::a_part_of_a_file_is_edited_and_nothing_of_the_rest_is_shown", edited),
     ("files::odd_targets_are_refused", odd),
     ("files::a_hand_without_intents_writes_nothing", without_intents),
 ];
@@ -119,6 +120,34 @@ fn diff_details() {
     fs::write(&path, "one\ntwo\n-----BEGIN-----\nAAAA\nCCCC\n-----END-----\nthree").unwrap();
     let Comparison::Different { diff, .. } = hand.compare(&target, &content, "r").unwrap() else { panic!() };
     assert_eq!(diff, [RemovedHidden(1), name()]);
+}
+
+fn edited() {
+    let (mut hand, folder) = node();
+    hold(&mut hand, "web/token", b"s3cret value");
+    hold(&mut hand, "key", b"several\nlines\n");
+    hold(&mut hand, "bytes", b"\xff\xfe");
+    let path = folder.path().join("conf");
+    let target = absolute(&path);
+    fs::write(&path, "other = another value\ntoken = old value\n").unwrap();
+    let pattern = Some(vigo_edit::Pattern::new("^token").unwrap());
+    let edit = vigo_edit::Edit::Line(vigo_edit::LineEdit { pattern, ..Default::default() });
+    let text = pieces("token = {web/token}");
+    let wanted = Wanted { pieces: &text, edit: Some(&edit) };
+    let Comparison::Different { diff, .. } = hand.compare(&target, wanted, "r").unwrap() else { panic!() };
+    assert_eq!(diff, [RemovedHidden(1), AddedSecret("token = ‹secret web/token v1›".into())]);
+    let placed = hand.write(&placement(&path), wanted, "r").unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "other = another value\ntoken = s3cret value\n");
+    assert_eq!(hand.compare(&target, wanted, "r").unwrap(), Comparison::Same { placed });
+    for (secret, why) in [("{key}", "one line"), ("{bytes}", "not text")] {
+        let text = pieces(secret);
+        let wanted = Wanted { pieces: &text, edit: Some(&edit) };
+        fails_with(hand.compare(&target, wanted, "r"), FailureCode::Author, why);
+    }
+    let missing = absolute(&folder.path().join("none"));
+    assert!(matches!(hand.compare(&missing, wanted, "r").unwrap(), Comparison::Missing { .. }));
+    fs::write(&path, vec![b'x'; vigo_edit::LARGEST + 1]).unwrap();
+    fails_with(hand.compare(&target, wanted, "r"), FailureCode::Author, "more than");
 }
 
 fn bounded() {

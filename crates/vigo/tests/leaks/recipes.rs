@@ -30,6 +30,7 @@ type Policy = fn(&str, Operation, bool) -> String;
 const LIST: &[((&str, &str), bool, Policy)] = &[
     (("file", "content"), false, content),
     (("file", "source"), false, source),
+    (("file_line", "line"), false, line),
     (("exec", "command"), true, command),
     (("exec", "environment"), true, environment),
     (("exec", "stdin"), true, stdin),
@@ -107,6 +108,29 @@ fn content(secret: &str, operation: Operation, alone: bool) -> String {
 
 fn source(_: &str, operation: Operation, alone: bool) -> String {
     around("    source: made.j2\n", operation, alone)
+}
+
+/// A part of a file: the type's own attributes, and the file made where it is missing. `unfit` makes the edit itself fail.
+fn part(kind: &str, own: &str, unfit: &str, operation: Operation) -> String {
+    let path = match operation {
+        Operation::Fails(Step::NoFolder) => "{{ vars.root }}/missing/target",
+        Operation::Fails(Step::OtherKind) => "{{ vars.root }}/folder",
+        _ => "{{ vars.root }}/target",
+    };
+    let how = match operation {
+        Operation::Delete => "    state: absent\n",
+        Operation::Fails(Step::Check) => "    validate: \"cat % >&2; cat %; exit 1\"\n",
+        Operation::Fails(Step::NoOwner) => unfit,
+        _ => "",
+    };
+    format!("  - type: {kind}\n    target_path: \"{path}\"\n    create: true\n{own}{how}")
+}
+
+fn line(secret: &str, operation: Operation, _: bool) -> String {
+    let own = format!(
+        "    line: \"token = {{{{ secret('{secret}') | b64encode }}}}\"\n    match_pattern: ^token\n"
+    );
+    part("file_line", &own, "    region_start: no such line\n", operation)
 }
 
 /// What every command has beside what is said of its value.

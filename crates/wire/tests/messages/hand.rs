@@ -4,10 +4,10 @@
 use crate::samples::{Sample, sample};
 use vigo_wire::hand::{
     Authenticated, Binding, Bytes, Compare, Compared, Content, Credentials, DiffKind, DiffLine, Difference,
-    Entered, Failure, FailureCode, File, Finished, Generate, Hello, Key, KeyInfo, KeyPurpose, Labelled,
-    NewKey, Nothing, Open, Paths, Piece, PrepareMasterKey, PublicKey, Put, ReadAndSeal, ReadIntoRecord,
-    Record, Rekey, Rekeyed, Reseal, Role, Run, SealedItem, SealedItems, Sign, Slot, Stamp, Status,
-    StoreMasterKey, Take, Text, TransitService, UnwrapMasterKey, Variable, VaultId, Verified, Verify,
+    Edit, EditArgument, Entered, Failure, FailureCode, File, Finished, Generate, Hello, Key, KeyInfo,
+    KeyPurpose, Labelled, NewKey, Nothing, Open, Paths, Piece, PrepareMasterKey, PublicKey, Put, ReadAndSeal,
+    ReadIntoRecord, Record, Rekey, Rekeyed, Reseal, Role, Run, SealedItem, SealedItems, Sign, Slot, Stamp,
+    Status, StoreMasterKey, Take, Text, TransitService, UnwrapMasterKey, Variable, VaultId, Verified, Verify,
     Version, Versions, WrapMasterKey, Write,
 };
 
@@ -92,7 +92,16 @@ fn text() -> Text {
 }
 
 fn content() -> Content {
-    Content { slots: vec![slot()], size: 20, resource: "web:file/etc/web.conf".into(), copy: true }
+    let edit = Some(edit());
+    Content { slots: vec![slot()], size: 20, resource: "web:file/etc/web.conf".into(), copy: true, edit }
+}
+
+fn edit() -> Edit {
+    Edit { kind: "line".into(), arguments: vec![argument()] }
+}
+
+fn argument() -> EditArgument {
+    EditArgument { name: "pattern".into(), value: "^token".into() }
 }
 
 fn files() -> Vec<Sample> {
@@ -122,6 +131,8 @@ fn files() -> Vec<Sample> {
         sample("hand.Text", &text()),
         sample("hand.Piece", &Piece { literal: "token=".into(), slot: Some(slot()) }),
         sample("hand.Content", &content()),
+        sample("hand.EditArgument", &argument()),
+        sample("hand.Edit", &edit()),
         sample("hand.Compare", &Compare { target: "/etc/web.conf".into(), content: content() }),
         sample("hand.Verify", &verify),
         sample("hand.Verified", &Verified { same: true }),

@@ -1,0 +1,54 @@
+//! Why an edit cannot be made. No byte of the file or of a value stands in it, only the policy's own words and the numbers of lines.
+
+/// Why an edit cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// Several places fit.
+    #[error("{count} lines are what is looked for ({}); only one may be", numbers(.lines))]
+    Several {
+        /// How many.
+        count: usize,
+        /// The first of them, from 1.
+        lines: Vec<usize>,
+    },
+    /// The line that begins or ends a region is not there.
+    #[error("no line matches `{pattern}`, which is to {what}")]
+    NoRegion {
+        /// The pattern, as the policy has it.
+        pattern: String,
+        /// What that line is to do.
+        what: &'static str,
+    },
+    /// The operand has more than one line.
+    #[error("what is to be one line has several")]
+    SeveralLines,
+    /// What it makes is larger than what can be edited.
+    #[error("the file would have more than {} bytes", crate::LARGEST)]
+    TooLarge,
+    /// Applied twice it would change the file twice.
+    #[error("the edit does not come to rest: applied to its own result it would change it again")]
+    Unstable,
+}
+
+impl EditError {
+    /// What its author can do; empty when there is nothing to say.
+    #[must_use]
+    pub const fn help(&self) -> &'static str {
+        match self {
+            Self::Several { .. } => {
+                "narrow `match_pattern` or the region so that one line fits, or remove the others with `state: absent`"
+            }
+            Self::NoRegion { .. } => "correct the pattern, or leave the region out",
+            Self::SeveralLines => "use `blockinfile` for several lines",
+            Self::TooLarge => "manage the whole file with `file`",
+            Self::Unstable => {
+                "make the pattern match the new text too, so that it is found again the next time"
+            }
+        }
+    }
+}
+
+fn numbers(lines: &[usize]) -> String {
+    let shown: Vec<String> = lines.iter().map(usize::to_string).collect();
+    format!("line {}", shown.join(", "))
+}

@@ -70,13 +70,13 @@ impl Machine {
     /// When the seed of the salts cannot be read or made.
     pub fn hands(&self, envoy: Option<EnvoyId>) -> Result<Rc<Hands>, AgentError> {
         let options = StartOptions {
-            role: Role::Node,
             arena: self.settings.arena,
             arena_max: self.settings.arena_max,
             intents: Some(self.state.intents()),
             salt_seed: Some(seed(&self.state.root)?),
             envoy,
             detect_drift: self.settings.secret_cache == SecretCache::Apply,
+            ..StartOptions::new(Role::Node)
         };
         Ok(Rc::new(Hands::new(Rc::clone(&self.spawner), options, self.settings.allow_insecure_arena)))
     }

@@ -25,6 +25,8 @@ pub struct StartOptions {
     pub envoy: Option<EnvoyId>,
     /// Remember a MAC of each target with a secret, for [`crate::Hand::verify`].
     pub detect_drift: bool,
+    /// It stays in the session of the caller, and so can read from the caller's terminal. A server's leaves that when it has its master key.
+    pub reads_terminal: bool,
 }
 
 impl StartOptions {
@@ -35,7 +37,16 @@ impl StartOptions {
     #[must_use]
     pub const fn new(role: Role) -> Self {
         let (arena, arena_max) = (arena::Choice::Auto, Self::ARENA_MAX);
-        Self { role, arena, arena_max, intents: None, salt_seed: None, envoy: None, detect_drift: false }
+        Self {
+            role,
+            arena,
+            arena_max,
+            intents: None,
+            salt_seed: None,
+            envoy: None,
+            detect_drift: false,
+            reads_terminal: matches!(role, Role::Operator),
+        }
     }
 }
 

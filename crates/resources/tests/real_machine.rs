@@ -47,6 +47,7 @@ impl Real {
             salt_seed: None,
             envoy: None,
             detect_drift: false,
+            reads_terminal: false,
         };
         // Where a test runs there may be no protected pages; its secrets are none.
         let hands = Rc::new(Hands::new(Rc::clone(spawner), options, true));

@@ -58,7 +58,11 @@ pub fn make(
         mac: Vec::new(),
     };
     token.mac = server.keys.mac(&token.granting_bytes())?.to_vec();
-    server.store.add_api_token(&token, &[audit(&token)])?;
+    let audit = audit(&token);
+    server.change_rights(
+        |rights| rights.add_api_token(&token),
+        |store| store.add_api_token(&token, &[audit]),
+    )?;
     server.metrics.audit_records.inc();
     Ok((token, line))
 }
@@ -90,6 +94,11 @@ pub fn recognise(server: &Server, line: &str) -> Result<Principal, Problem> {
             return Err(unknown());
         }
         Err(error) => return Err(error.into()),
+    }
+    if !server.witness.has_api_token(&token) {
+        tracing::error!(%id, "the API token was removed, and put back into the database past the server");
+        deny("the token was removed and put back");
+        return Err(unknown());
     }
     if token.expires_at <= clock::now() {
         return Err(refused("the API token is expired"));

@@ -39,7 +39,7 @@ fn decide(server: &Server, bytes: &[u8]) -> Result<(Vec<u8>, &'static str), Serv
     let Some(id) = enrol::token_of(bytes).ok().and_then(|id| TokenId::from_bytes(&id)) else {
         return refuse(RefusalCode::Malformed, "the request cannot be read", None);
     };
-    let Some(token) = server.store.token(&id)? else {
+    let Some(token) = server.store.token(&id)?.filter(|_| server.witness.has_token(&id)) else {
         let message = "this server knows no such token; ask for a new one (`vigocli token create`)";
         return refuse(RefusalCode::UnknownToken, message, None);
     };

@@ -132,7 +132,7 @@ pub enum ServerError {
     NotRolledBack,
     /// No passphrase can be had.
     #[error(
-        "cannot open the master key: it is under a passphrase; name the file that holds it with `--passphrase-file`, such as `/dev/fd/3`"
+        "cannot open the master key: it is under a passphrase; name the file that holds it with `--passphrase-file`, such as `/dev/fd/3`, or start vigosrv at a terminal, or keep the key as a systemd credential"
     )]
     NoPassphrase,
     /// Nothing was said of the key service that is needed.
@@ -203,6 +203,10 @@ fn rolled_back(path: &Path, doubt: &Doubt) -> String {
         }
         Doubt::Other { seen } => {
             format!("its audit record {seen} is not the one that was seen, so another copy was put back")
+        }
+        Doubt::Rights => {
+            "its policies of secrets, API tokens or enrolment tokens are not those that it had last, so rows were put back or taken away past the server"
+                .to_owned()
         }
         Doubt::Unwitnessed => {
             format!("`{}` is missing, so an older copy would not be noticed", path.join("witness").display())

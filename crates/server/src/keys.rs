@@ -15,7 +15,7 @@ use vigo_hand::{
     Binding, Hand, HandError, HandStatus, KeyPurpose, MacLabel, SealedItem, StartOptions, VaultRecord,
     WrapLabel,
 };
-use vigo_store::{AuditHead, Deployment, NewAudit, ServerKey, Store};
+use vigo_store::{Deployment, NewAudit, ServerKey, Store};
 use vigo_sys::spawn::Spawner;
 use vigo_wire::assignment::KeyCertificate;
 use vigo_wire::enrol::TokenKey;
@@ -129,7 +129,9 @@ impl Keys {
         let is_safe = is == Keeping::Credential || is_exported(keys_folder, &deployment.master_key);
         let key_kept = KeyKept { kept: is, wanted: kept.keeping, is_safe };
         let certificates = RwLock::new(Arc::new(certify(&mut hand, &bundle, &entry, session.public())?));
-        let mut kept = kept;
+        // What is asked for again later is asked of nobody: the terminal may be somebody else's by then.
+        let (mut kept, mut options) = (kept, options);
+        (kept.asks, options.reads_terminal) = (false, false);
         kept.transit = kept.transit.that_does_not_wait();
         let (hand, starter) = (Mutex::new(hand), Starter { spawner, options, kept, master_key, wrapped });
         let term = deployment.term;
@@ -352,12 +354,12 @@ fn found(
 ) -> Result<Deployment, ServerError> {
     let master_key = kept.create(hand)?;
     let file = witness::file(keys_folder);
-    if let Some(seen) = witness::read(&file, hand)?.filter(|seen| seen.sequence > 0) {
-        let doubt = witness::Doubt::Older { seen: seen.sequence, found: 0 };
+    if let Some(seen) = witness::read(&file, hand)?.filter(|seen| seen.head.sequence > 0) {
+        let doubt = witness::Doubt::Older { seen: seen.head.sequence, found: 0 };
         return Err(ServerError::RolledBack { path: keys_folder.to_path_buf(), doubt });
     }
     // Before the store has anything: from its first record on, an older one is known as such.
-    witness::write(&file, &AuditHead::empty(), hand)?;
+    witness::write(&file, &witness::Seen::of(store)?, hand)?;
     let now = clock::now();
     let mut keys = Vec::new();
     let mut anchor = [0; 32];

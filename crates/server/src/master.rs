@@ -4,6 +4,7 @@
 //! finishes or clears away what a kill left.
 
 use crate::ServerError;
+use crate::terminal::{self, Silence};
 use crate::transit::Transit;
 use std::fs::File;
 use std::io;
@@ -62,6 +63,8 @@ pub struct Kept {
     credentials: Option<PathBuf>,
     /// What wraps the key, where something does.
     pub transit: Transit,
+    /// Somebody may be asked at the terminal for a passphrase that is in no file.
+    pub asks: bool,
 }
 
 impl Kept {
@@ -80,6 +83,7 @@ impl Kept {
             passphrase_file,
             credentials: credentials.filter(|path| path.is_absolute()),
             transit,
+            asks: false,
         }
     }
 
@@ -139,11 +143,14 @@ impl Kept {
     /// # Errors
     /// As [`Kept::unlock`].
     pub fn open(&self, hand: &mut Hand, file: &Path) -> Result<[u8; 16], ServerError> {
-        match hand.look_at_key(file)?.form {
+        let info = hand.look_at_key(file)?;
+        match info.form {
+            // As it was just made: nobody is asked twice.
+            _ if hand.unlocked() == Some(info.id) => Ok(info.id),
             KeyForm::Plain => Ok(hand.unlock_vault(file)?),
             KeyForm::Passphrase => {
-                let input = self.passphrase()?;
-                Ok(hand.unlock_vault_with(file, input.as_fd())?)
+                let passphrase = self.passphrase(false)?;
+                Ok(hand.unlock_vault_with(file, passphrase.input.as_fd())?)
             }
             KeyForm::Transit => self.transit.unwrap(hand, file, false),
         }
@@ -205,9 +212,8 @@ impl Kept {
             Keeping::File => Ok(hand.create_master_key(&self.file())?),
             Keeping::Passphrase => {
                 hand.prepare_master_key(None)?;
-                let input = self.passphrase()?;
-                let passphrase = NewPassphrase { input: input.as_fd(), twice: false };
-                hand.store_next_master_key(&self.file(), Some(passphrase))?;
+                let passphrase = self.passphrase(true)?;
+                hand.store_next_master_key(&self.file(), Some(passphrase.for_new()))?;
                 Ok(hand.adopt_master_key()?)
             }
             Keeping::Transit => {
@@ -238,13 +244,24 @@ impl Kept {
         Ok(id)
     }
 
-    /// Where the passphrase is read from.
+    /// Where the passphrase is read from: the file, else the terminal, where somebody is asked for it. A new one is asked for twice.
     ///
     /// # Errors
-    /// When no file was named, or it cannot be opened.
-    pub fn passphrase(&self) -> Result<OwnedFd, ServerError> {
-        let file = self.passphrase_file.as_ref().ok_or(ServerError::NoPassphrase)?;
-        open(file)
+    /// When no file was named and nobody can be asked, or it cannot be opened.
+    pub fn passphrase(&self, new: bool) -> Result<Passphrase, ServerError> {
+        if let Some(file) = &self.passphrase_file {
+            return Passphrase::from_file(file);
+        }
+        let terminal = if self.asks { terminal::open() } else { None };
+        let input = terminal.ok_or(ServerError::NoPassphrase)?;
+        let question = if new {
+            "new passphrase of the master key, twice, each ended with Enter (not shown):"
+        } else {
+            "passphrase of the master key (not shown):"
+        };
+        let asking = |cause| ServerError::Process { doing: "ask at the terminal", cause };
+        let silence = Some(Silence::and_ask(&input, question).map_err(asking)?);
+        Ok(Passphrase { input, twice: new, _silence: silence })
     }
 
     /// How the key in that file is kept.
@@ -260,6 +277,31 @@ impl Kept {
             KeyForm::Passphrase => Keeping::Passphrase,
             KeyForm::Transit => Keeping::Transit,
         })
+    }
+}
+
+/// A passphrase on its way into the hand. This process only holds the descriptor.
+#[derive(Debug)]
+pub struct Passphrase {
+    /// It is read from here.
+    pub input: OwnedFd,
+    twice: bool,
+    _silence: Option<Silence>,
+}
+
+impl Passphrase {
+    /// From a file, which may be a terminal.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn from_file(file: &Path) -> Result<Self, ServerError> {
+        Ok(Self { input: open(file)?, twice: false, _silence: None })
+    }
+
+    /// As one that is new.
+    #[must_use]
+    pub fn for_new(&self) -> NewPassphrase<'_> {
+        NewPassphrase { input: self.input.as_fd(), twice: self.twice }
     }
 }
 

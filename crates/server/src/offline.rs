@@ -3,10 +3,10 @@
 //! The data folder is taken as by a server, so none runs meanwhile: nothing can come under the old key while everything is put under the new one.
 
 use crate::folder::Folder;
-use crate::master::{Keeping, Kept, open};
+use crate::master::{Keeping, Kept, Passphrase, open};
 use crate::settings::{Command, KeyCommand, Settings};
 use crate::transit::Transit;
-use crate::witness::{self, Doubt};
+use crate::witness::{self, Doubt, Seen};
 use crate::{ServerError, folder};
 use std::io::{IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
@@ -18,6 +18,8 @@ use vigo_sys::spawn::Spawner;
 
 /// So many bytes are put under another key at once.
 const AT_ONCE: usize = 1 << 20;
+/// So many versions of one secret may have been lost with a witness.
+const UNSEEN_VERSIONS: u64 = 1_000_000;
 /// Who did it, in the audit log: whoever may run vigosrv on its own folder.
 const ACTOR: &str = "vigosrv";
 
@@ -35,7 +37,8 @@ pub fn run(settings: &Settings, spawner: &Spawner, command: &Command) -> Result<
     let folder = Folder::take(&settings.data_dir)?;
     let keys = folder.keys()?;
     let transit = Transit::new(settings.transit.clone());
-    let kept = Kept::new(keys.clone(), settings.master_key, settings.passphrase_file.clone(), transit);
+    let mut kept = Kept::new(keys.clone(), settings.master_key, settings.passphrase_file.clone(), transit);
+    kept.asks = true;
     let store = SqliteStore::open(&folder.path().join("store.db"))?;
     let mut place = Place { hand, keys, kept, store };
     match command {
@@ -82,8 +85,12 @@ impl Place {
     }
 
     fn doubt(&mut self) -> Result<Option<Doubt>, ServerError> {
-        let seen = witness::read(&witness::file(&self.keys), &mut self.hand)?;
+        let seen = self.seen()?;
         witness::doubt(&self.store, seen.as_ref())
+    }
+
+    fn seen(&mut self) -> Result<Option<Seen>, ServerError> {
+        witness::read(&witness::file(&self.keys), &mut self.hand)
     }
 
     fn trusted(&mut self) -> Result<(), ServerError> {
@@ -104,10 +111,10 @@ impl Place {
                 self.hand.store_next_master_key(&next, None)?
             }
             Keeping::Passphrase => {
-                let input = new_passphrase.map_or_else(|| self.kept.passphrase(), open)?;
+                let passphrase =
+                    new_passphrase.map_or_else(|| self.kept.passphrase(true), Passphrase::from_file)?;
                 self.hand.prepare_master_key(None)?;
-                let passphrase = NewPassphrase { input: input.as_fd(), twice: false };
-                self.hand.store_next_master_key(&next, Some(passphrase))?
+                self.hand.store_next_master_key(&next, Some(passphrase.for_new()))?
             }
             Keeping::Transit => {
                 self.hand.prepare_master_key(None)?;
@@ -119,9 +126,9 @@ impl Place {
             }
         };
         let keyed = self.under_next(self.store.keyed()?)?;
-        let head = self.store.audit_head()?;
-        let mac = self.next_mac(&witness::mac_input(&head))?;
-        folder::replace(&witness::next_file(&self.keys), witness::text(&head, &mac).as_bytes(), 0o600)?;
+        let seen = Seen::of(&self.store)?;
+        let mac = self.next_mac(&witness::mac_input(&seen))?;
+        folder::replace(&witness::next_file(&self.keys), witness::text(&seen, &mac).as_bytes(), 0o600)?;
         let kept = self.kept.keeping.as_str();
         let detail = format!("{} to {}, kept in: {kept}", encode_hex(&old), encode_hex(&id));
         self.store.rekey(&id, &keyed, &[record("master-key.rekey", "", &detail)])?;
@@ -139,6 +146,7 @@ impl Place {
         let detail = match doubt {
             Doubt::Older { seen, found } => format!("ends with record {found}, {seen} was seen"),
             Doubt::Other { seen } => format!("another record {seen} than was seen"),
+            Doubt::Rights => "with other policies, API tokens or enrolment tokens than were seen".into(),
             Doubt::Unwitnessed => "without a witness".into(),
         };
         self.accept(&detail)?;
@@ -147,11 +155,18 @@ impl Place {
         )
     }
 
-    /// Raises the term, because what was lost may have been handed out, and notes that.
+    /// Raises the term, because what was lost may have been handed out, and notes that. No version of a secret that was ever given is given
+    /// again: the next ones start above the highest that the witness saw.
     fn accept(&mut self, detail: &str) -> Result<(), ServerError> {
-        self.store.raise_term(&[record("store.rollback-accepted", "", detail)])?;
-        let head = self.store.audit_head()?;
-        witness::write(&witness::file(&self.keys), &head, &mut self.hand)
+        let here = self.store.highest_secret_version()?.0;
+        let floor = match self.seen()?.and_then(|seen| seen.more) {
+            Some(more) => more.versions.max(here),
+            // Nobody knows: so far above that it cannot have been reached.
+            None => here.saturating_add(UNSEEN_VERSIONS),
+        };
+        let detail = format!("{detail}; the next version of a secret is above {floor}");
+        self.store.raise_term(floor, &[record("store.rollback-accepted", "", &detail)])?;
+        witness::write(&witness::file(&self.keys), &Seen::of(&self.store)?, &mut self.hand)
     }
 
     fn export(&mut self, file: &Path, passphrase: &Path) -> Result<(), ServerError> {
@@ -162,8 +177,7 @@ impl Place {
         let new = NewPassphrase { input: input.as_fd(), twice: input.as_fd().is_terminal() };
         self.hand.store_master_key(&file, Some(new))?;
         self.store.append_audit(&[record("master-key.export", &file.display().to_string(), &id)])?;
-        let head = self.store.audit_head()?;
-        witness::write(&witness::file(&self.keys), &head, &mut self.hand)?;
+        witness::write(&witness::file(&self.keys), &Seen::of(&self.store)?, &mut self.hand)?;
         folder::replace(&exported_file(&self.keys), format!("{id}\n").as_bytes(), 0o600)?;
         say(&format!(
             "the master key {id} is in `{}`, under the passphrase; keep both, in two places",
@@ -182,9 +196,8 @@ impl Place {
         match self.kept.keeping {
             Keeping::File => self.hand.store_master_key(&self.kept.file(), None)?,
             Keeping::Passphrase => {
-                let input = self.kept.passphrase()?;
-                let passphrase = NewPassphrase { input: input.as_fd(), twice: false };
-                self.hand.store_master_key(&self.kept.file(), Some(passphrase))?
+                let passphrase = self.kept.passphrase(true)?;
+                self.hand.store_master_key(&self.kept.file(), Some(passphrase.for_new()))?
             }
             Keeping::Transit => self.kept.wrap(&mut self.hand, &self.kept.file(), false)?,
             Keeping::Credential => {

@@ -206,7 +206,10 @@ pub fn change(
     next.mac = server.keys.mac(&next.granting_bytes())?.to_vec();
     let object = scope.map_or("", vigo_base::SecretScope::as_str);
     let audit = record(by, crate::auth::Permission::SecretsPolicy.as_str(), object, "allowed", detail);
-    server.store.set_secret_policies(&next, &[audit])?;
+    server.change_rights(
+        |rights| rights.set_policies(&next),
+        |store| store.set_secret_policies(&next, &[audit]),
+    )?;
     server.metrics.audit_records.inc();
     // What is known of an older set must not refuse the one that was just accepted.
     *server.checked_policies.lock().unwrap_or_else(PoisonError::into_inner) = None;

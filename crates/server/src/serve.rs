@@ -10,7 +10,7 @@ use crate::settings::Settings;
 use crate::state::Server;
 use crate::transit::Transit;
 use crate::witness::Witness;
-use crate::{ServerError, auth, clock, held, listen, rest, tls};
+use crate::{ServerError, auth, clock, held, listen, rest, terminal, tls};
 use rustls::pki_types::CertificateDer;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -40,13 +40,21 @@ const BLOCKING_THREADS: usize = 64;
 /// When anything on the way to serving fails.
 pub fn run(settings: &Settings, spawner: Spawner) -> Result<(), ServerError> {
     let folder = Folder::take(&settings.data_dir)?;
-    let options = StartOptions { arena: settings.arena.into(), ..StartOptions::new(Role::Server) };
+    // At a terminal its hand may have to read a passphrase there, and leaves the terminal's session when it has.
+    let asks = settings.passphrase_file.is_none() && terminal::open().is_some();
+    let options = StartOptions {
+        arena: settings.arena.into(),
+        reads_terminal: asks,
+        ..StartOptions::new(Role::Server)
+    };
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("store.db"))?);
     let keys_folder = folder.keys()?;
     let transit = Transit::new(settings.transit.clone()).that_waits();
-    let kept = Kept::new(keys_folder.clone(), settings.master_key, settings.passphrase_file.clone(), transit);
+    let mut kept =
+        Kept::new(keys_folder.clone(), settings.master_key, settings.passphrase_file.clone(), transit);
+    kept.asks = asks;
     let keys = Keys::open(spawner, options, &*store, kept, &keys_folder)?;
-    let witness = Witness::new(&keys_folder);
+    let witness = Witness::new(&keys_folder, &*store)?;
     let authority = authority(&folder, &keys)?;
     let (tokens, admin_token) = auth::Tokens::start()?;
     let server = Arc::new(Server::open(store, keys, witness, authority, tokens)?);
@@ -227,9 +235,10 @@ async fn housekeeping(server: Arc<Server>, mut stop: watch::Receiver<bool>) {
             _ = tidy.tick() => |server| {
                 server.keys.certify_again()?;
                 let before = clock::now().saturating_sub(TOKENS_KEPT_SECONDS);
-                server.store.prune_tokens(before)?;
-                server.store.prune_api_tokens(before)?;
-                Ok(())
+                server.change_rights(
+                    |rights| rights.prune(before),
+                    |store| store.prune_tokens(before).and_then(|_| store.prune_api_tokens(before)).map(drop),
+                )
             },
             _ = stop.changed() => return,
         };

@@ -7,6 +7,7 @@ use crate::held::HeldCheckIns;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::published::Published;
+use crate::rights::Rights;
 use crate::secret_index::SecretIndex;
 use crate::sessions::Sessions;
 use crate::witness::Witness;
@@ -18,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::sync::Semaphore;
 use vigo_base::{Digest, EnvoyId, SecretPath, SecretVersion, chain};
-use vigo_store::{NewAudit, SecretUse, Store};
+use vigo_store::{NewAudit, SecretUse, Store, StoreError};
 use vigo_wire::node::Node;
 
 /// Denials written to the audit log in one second; more are counted and logged only, else whoever knocks could fill the disk.
@@ -105,6 +106,18 @@ impl Server {
     /// When the store, the hand or the file stand in the way.
     pub fn follow(&self) -> Result<(), ServerError> {
         self.witness.follow(&*self.store, |row| self.keys.mac(row))
+    }
+
+    /// Changes policies or tokens: `change` says what `write` does to the store. Blocks.
+    ///
+    /// # Errors
+    /// When the store, the hand or the witness stand in the way.
+    pub fn change_rights<T>(
+        &self,
+        change: impl FnOnce(&mut Rights),
+        write: impl FnOnce(&dyn Store) -> Result<T, StoreError>,
+    ) -> Result<T, ServerError> {
+        self.witness.change(&*self.store, |row| self.keys.mac(row), change, write)
     }
 
     /// What is published now.

@@ -83,7 +83,7 @@ fn start(path: &std::path::Path) -> Server {
     let kept = Kept::new(keys_folder.clone(), Keeping::File, None, Transit::default());
     let options = StartOptions::new(Role::Server);
     let keys = Keys::open(Spawner::start().unwrap(), options, &*store, kept, &keys_folder).unwrap();
-    let witness = Witness::new(&keys_folder);
+    let witness = Witness::new(&keys_folder, &*store).unwrap();
     let pem = ca::authority(&keys, clock::now()).unwrap();
     let authority = ca::read_authority(&pem, keys.anchor()).unwrap();
     Server::open(store, keys, witness, authority, Tokens::start().unwrap().0).unwrap()

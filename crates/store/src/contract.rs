@@ -31,8 +31,8 @@ pub trait Store: Send + Sync {
     fn is_empty(&self) -> Result<bool>;
     /// Makes the deployment and its first keys; refused on a store that is not empty.
     fn found(&self, deployment: &Deployment, keys: &[ServerKey], audit: &[NewAudit]) -> Result<()>;
-    /// Raises the term and gives the new one.
-    fn raise_term(&self, audit: &[NewAudit]) -> Result<u64>;
+    /// Raises the term and gives the new one. Versions of secrets up to `version_floor` are not given any more.
+    fn raise_term(&self, version_floor: u64, audit: &[NewAudit]) -> Result<u64>;
     /// Everything that is under the master key.
     fn keyed(&self) -> Result<Keyed>;
     /// Replaces all of that by the same under another master key, which is the deployment's from then on; refused if a row came or went since.
@@ -109,6 +109,8 @@ pub trait Store: Send + Sync {
 
     /// The version that the next record of that path must have. Rises also over a removal.
     fn next_secret_version(&self, path: &SecretPath) -> Result<SecretVersion>;
+    /// The highest version that any secret ever had here; 0 before the first.
+    fn highest_secret_version(&self) -> Result<SecretVersion>;
     /// Stores a new version, which is current from then on; gives the number of the change.
     fn put_secret(&self, secret: &NewSecret<'_>, audit: &[NewAudit]) -> Result<u64>;
     /// A secret that has a current version.

@@ -20,7 +20,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 use vigo_sys::arena::Choice;
 use vigo_sys::spawn::{Child, Core, Program, Spawner, Spec, Status};
-use vigo_wire::hand::{self as wire, Ask, DONE, FAILED, Failure, FailureCode, Role};
+use vigo_wire::hand::{self as wire, Ask, DONE, FAILED, Failure, FailureCode};
 use vigo_wire::{WireError, frame};
 
 /// The largest frame in either direction: a batch of sealed values.
@@ -61,8 +61,8 @@ impl Hand {
             descriptors: &[(stderr, 2), (theirs.as_fd(), 3)],
             core: Core::One,
             dies_with_parent: true,
-            // An operator's hand reads from the terminal, which only its foreground process group may.
-            own_group: options.role != Role::Operator,
+            // Only the foreground process group of a terminal may read from it.
+            own_group: !options.reads_terminal,
             ..Spec::default()
         };
         let child = spawner.spawn(&spec).map_err(HandError::Start)?;

@@ -13,7 +13,7 @@ use vigo_secret::{
     Cost, LockedKey, MacLabel, MasterKey, PASSPHRASE, SecretBuf, SecretError, WrapLabel, WrappedKey,
     open_record, seal_record,
 };
-use vigo_wire::hand::{self as wire, FailureCode, Nothing};
+use vigo_wire::hand::{self as wire, FailureCode, Nothing, Role};
 
 /// A text of a master key, however it is kept.
 const TEXT: usize = WrappedKey::TEXT;
@@ -27,6 +27,7 @@ pub(super) fn create(
     write(&request.path, &key.write())?;
     let id = key.id().to_vec();
     state.master = Some(key);
+    leave_terminal(state);
     Ok(wire::VaultId { id })
 }
 
@@ -38,6 +39,7 @@ pub(super) fn unlock(
     let key = read(state, &request.path, descriptors.first())?;
     let id = key.id().to_vec();
     state.master = Some(key);
+    leave_terminal(state);
     Ok(wire::VaultId { id })
 }
 
@@ -139,7 +141,16 @@ pub(super) fn rekey(
 pub(super) fn adopt(state: &mut State, _: Nothing, _: Vec<OwnedFd>) -> Result<wire::VaultId, Refused> {
     let id = state.next_master()?.id().to_vec();
     state.master = state.next_master.take();
+    leave_terminal(state);
     Ok(wire::VaultId { id })
+}
+
+/// A server's hand may have been in the session of a terminal to read a passphrase there. Now that it has its key, a break or a hang-up there is
+/// the server's business alone: who is no leader of a group already gets a session without a terminal (setsid(2)).
+pub(super) fn leave_terminal(state: &State) {
+    if state.role == Some(Role::Server) {
+        let _it_leads_one_already = rustix::process::setsid();
+    }
 }
 
 /// A key that nothing is under yet, for who keeps keys elsewhere.

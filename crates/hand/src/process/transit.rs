@@ -54,6 +54,7 @@ pub(super) fn unwrap(
     let id = key.id().to_vec();
     if !request.check {
         state.master = Some(key);
+        master::leave_terminal(state);
     }
     Ok(wire::VaultId { id })
 }

@@ -111,7 +111,10 @@ pub fn remove(server: &Server, call: &Call) -> Result<Answer, Problem> {
     let id = TokenId::parse(text)
         .ok_or_else(|| Problem::new(Code::NotFound, format!("there is no API token `{text}`")))?;
     let audit = call.audit(Permission::ApiTokensCreate, text, "allowed", "removed");
-    server.store.remove_api_token(&id, &[audit])?;
+    server.change_rights(
+        |rights| rights.remove_api_token(&id),
+        |store| store.remove_api_token(&id, &[audit]),
+    )?;
     server.metrics.audit_records.inc();
     Ok(Answer::object(json!({ "id": text })))
 }

@@ -139,8 +139,9 @@ fn store(
     let audit = call.audit(Permission::SecretsSet, path.as_str(), "allowed", &version.to_string());
     server.store.put_secret(&secret, &[audit])?;
     server.metrics.audit_records.inc();
-    server.note_secret_changes()?;
+    // Before anybody is told of the version: none that was handed out is given again, even if an older store is put back at this moment.
     server.follow()?;
+    server.note_secret_changes()?;
     Ok(Answer::object(json!({ "path": path.as_str(), "version": version.0 })))
 }
 
@@ -168,8 +169,9 @@ pub fn remove(server: &Server, call: &Call) -> Result<Answer, Problem> {
     let audit = call.audit(Permission::SecretsSet, path.as_str(), "allowed", "removed");
     server.store.remove_secret(&path, clock::now(), call.principal.name(), &[audit])?;
     server.metrics.audit_records.inc();
-    server.note_secret_changes()?;
+    // Before anybody is told of the version: none that was handed out is given again, even if an older store is put back at this moment.
     server.follow()?;
+    server.note_secret_changes()?;
     Ok(Answer::object(json!({ "path": path.as_str() })))
 }
 

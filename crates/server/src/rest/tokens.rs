@@ -65,7 +65,7 @@ pub fn create(server: &Server, call: &Call) -> Result<Answer, Problem> {
     token.mac = server.keys.mac(&token.granting_bytes())?.to_vec();
     let detail = format!("match {}, {uses} uses, {ttl} s, replace {}", token.globs.join(" "), token.replace);
     let audit = call.audit(Permission::TokensCreate, &token.id.to_string(), "allowed", &detail);
-    server.store.add_token(&token, &[audit])?;
+    server.change_rights(|rights| rights.add_token(&token), |store| store.add_token(&token, &[audit]))?;
     server.metrics.audit_records.inc();
     Ok(Answer::object(json!({
         "id": token.id.to_string(),
@@ -117,7 +117,7 @@ pub fn remove(server: &Server, call: &Call) -> Result<Answer, Problem> {
     let id = TokenId::parse(text)
         .ok_or_else(|| Problem::new(Code::NotFound, format!("there is no token `{text}`")))?;
     let audit = call.audit(Permission::TokensCreate, text, "allowed", "removed");
-    server.store.remove_token(&id, &[audit])?;
+    server.change_rights(|rights| rights.remove_token(&id), |store| store.remove_token(&id, &[audit]))?;
     server.metrics.audit_records.inc();
     Ok(Answer::object(json!({ "id": text })))
 }

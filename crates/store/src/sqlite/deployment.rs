@@ -58,11 +58,12 @@ impl SqliteStore {
         })
     }
 
-    pub(super) fn write_term(&self, audit: &[NewAudit]) -> Result<u64, StoreError> {
+    pub(super) fn write_term(&self, version_floor: u64, audit: &[NewAudit]) -> Result<u64, StoreError> {
         self.write_audited("raise the term", audit, |transaction| {
-            let statement =
-                transaction.prepare_cached("UPDATE deployment SET term = term + 1 RETURNING term")?;
-            rows::first(statement, [], |row| Ok(row.get("term")?))?.ok_or_else(|| {
+            let statement = transaction.prepare_cached(
+                "UPDATE deployment SET term = term + 1, version_floor = max(version_floor, ?1) RETURNING term",
+            )?;
+            rows::first(statement, [version_floor], |row| Ok(row.get("term")?))?.ok_or_else(|| {
                 StoreError::NotFound { what: "deployment", name: "of this store".into() }.into()
             })
         })

@@ -13,8 +13,12 @@ use std::time::Duration;
 /// "Vigo", so that the file of another program is told apart (<https://www.sqlite.org/fileformat.html#application_id>).
 const APPLICATION: i64 = 0x5669_676f;
 /// Every schema since the first, in order: the n-th brings a store from n-1 to n.
-const SCHEMAS: &[&str] =
-    &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const SCHEMAS: &[&str] = &[
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 /// How long a statement waits for a lock. Nobody else writes, so this is for a person's `sqlite3`.
 const BUSY: Duration = Duration::from_secs(5);
 /// How far the write-ahead log may stay grown after a large publish.

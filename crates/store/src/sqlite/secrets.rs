@@ -18,6 +18,14 @@ impl SqliteStore {
         self.read("read a secret's versions", |transaction| next(transaction, path))
     }
 
+    pub(super) fn read_highest_version(&self) -> Result<SecretVersion, StoreError> {
+        self.read("read the highest version of a secret", |transaction| {
+            let sql = "SELECT max(coalesce((SELECT max(version) FROM secret_versions), 0), coalesce((SELECT version_floor FROM deployment), 0)) AS version";
+            let highest = rows::first(transaction.prepare_cached(sql)?, [], |row| Ok(row.get("version")?))?;
+            Ok(SecretVersion(highest.unwrap_or(0)))
+        })
+    }
+
     pub(super) fn write_secret(&self, new: &NewSecret<'_>, audit: &[NewAudit]) -> Result<u64, StoreError> {
         self.write_audited("store a secret", audit, |transaction| {
             rows::bounded("secret's record", new.record.len(), RECORD)?;
@@ -182,7 +190,7 @@ fn secret(row: &Row<'_>) -> Result<Secret, Fault> {
 
 fn next(transaction: &Transaction<'_>, path: &SecretPath) -> Result<SecretVersion, Fault> {
     let statement = transaction.prepare_cached(
-        "SELECT coalesce(max(version), 0) + 1 AS version FROM secret_versions WHERE path = ?1",
+        "SELECT max(coalesce((SELECT max(version) FROM secret_versions WHERE path = ?1), 0), coalesce((SELECT version_floor FROM deployment), 0)) + 1 AS version",
     )?;
     let next = rows::first(statement, [path.as_str()], |row| Ok(row.get("version")?))?;
     Ok(SecretVersion(next.unwrap_or(1)))

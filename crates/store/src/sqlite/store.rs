@@ -30,8 +30,8 @@ impl Store for SqliteStore {
     fn found(&self, deployment: &Deployment, keys: &[ServerKey], audit: &[NewAudit]) -> Result<()> {
         self.write_deployment(deployment, keys, audit)
     }
-    fn raise_term(&self, audit: &[NewAudit]) -> Result<u64> {
-        self.write_term(audit)
+    fn raise_term(&self, version_floor: u64, audit: &[NewAudit]) -> Result<u64> {
+        self.write_term(version_floor, audit)
     }
     fn keyed(&self) -> Result<Keyed> {
         self.read_keyed()
@@ -126,6 +126,10 @@ impl Store for SqliteStore {
     fn remove_envoy(&self, envoy: &EnvoyId, audit: &[NewAudit]) -> Result<()> {
         self.delete_envoy(envoy, audit)
     }
+    fn highest_secret_version(&self) -> Result<SecretVersion> {
+        self.read_highest_version()
+    }
+
     fn next_secret_version(&self, path: &SecretPath) -> Result<SecretVersion> {
         self.read_next_version(path)
     }

@@ -1,6 +1,7 @@
 //! The deployment and the server's keys.
 
-use crate::samples::{deployment, enrol, entry, key};
+use crate::samples::{deployment, enrol, entry, key, path, put};
+use vigo_base::SecretVersion;
 use vigo_store::{Deployment, Store, StoreError};
 
 pub fn a_new_store_is_empty_and_is_founded_once(store: &dyn Store) {
@@ -22,11 +23,27 @@ pub fn a_store_that_holds_anything_is_not_founded(store: &dyn Store) {
 }
 
 pub fn the_term_only_rises(store: &dyn Store) {
-    assert!(matches!(store.raise_term(&[]), Err(StoreError::NotFound { .. })));
+    assert!(matches!(store.raise_term(0, &[]), Err(StoreError::NotFound { .. })));
     store.found(&deployment(), &[], &[]).unwrap();
-    assert_eq!(store.raise_term(&[entry("restore")]).unwrap(), 2);
-    assert_eq!(store.raise_term(&[]).unwrap(), 3);
+    assert_eq!(store.raise_term(0, &[entry("restore")]).unwrap(), 2);
+    assert_eq!(store.raise_term(0, &[]).unwrap(), 3);
     assert_eq!(store.deployment().unwrap().unwrap().term, 3);
+}
+
+pub fn versions_up_to_the_floor_are_not_given_again(store: &dyn Store) {
+    store.found(&deployment(), &[], &[]).unwrap();
+    put(store, "a", b"one");
+    put(store, "a", b"two");
+    assert_eq!(store.highest_secret_version().unwrap(), SecretVersion(2));
+    store.raise_term(7, &[]).unwrap();
+    assert_eq!(store.highest_secret_version().unwrap(), SecretVersion(7));
+    for name in ["a", "never/set"] {
+        assert_eq!(store.next_secret_version(&path(name)).unwrap(), SecretVersion(8), "{name}");
+    }
+    put(store, "a", b"three");
+    assert_eq!(store.next_secret_version(&path("a")).unwrap(), SecretVersion(9));
+    store.raise_term(3, &[]).unwrap();
+    assert_eq!(store.next_secret_version(&path("b")).unwrap(), SecretVersion(8), "a floor never falls");
 }
 
 pub fn keys_are_found_by_purpose_newest_first_and_retired_last(store: &dyn Store) {

@@ -36,6 +36,7 @@ macro_rules! conformance {
             a_new_store_is_empty_and_is_founded_once
             a_store_that_holds_anything_is_not_founded
             the_term_only_rises
+            versions_up_to_the_floor_are_not_given_again
             keys_are_found_by_purpose_newest_first_and_retired_last
             a_key_is_retired_once;
         publishes:

@@ -32,6 +32,38 @@ fn an_agent_that_cannot_start_says_no_value_and_no_key() {
 }
 
 #[test]
+fn a_vault_under_a_passphrase_is_applied_with_it_and_says_nothing_without() {
+    let mut node = Node::new();
+    let [value, phrase, other] = canaries(Kind::Plain);
+    node.set("app/token", &value.plain());
+    node.policy("", "  - name: token\n    type: file\n    target_path: \"{{ vars.root }}/token\"\n    content: \"secret:app/token\"\n");
+    let file = |name: &str, canary: &Canary| {
+        let path = node.world.path(name).display().to_string();
+        fs::write(&path, canary.plain()).unwrap();
+        path
+    };
+    let (right, wrong) = (file("phrase", &phrase), file("other", &other));
+    let vault = node.vault();
+    let words =
+        ["secrets", "--vault", &vault, "rekey", "--to", "passphrase", "--new-passphrase-file", &right];
+    node.world.cli(&words).expect(0);
+    for (words, why) in [
+        (vec![], "--passphrase-file"),
+        (vec!["--passphrase-file", wrong.as_str()], "passphrase is not the one"),
+        (vec!["--passphrase-file", "/nowhere"], "No such file"),
+    ] {
+        let ended = node.apply(&words);
+        assert!(ended.code != 0 && ended.err.contains(why), "{words:?}: {} {}", ended.code, ended.err);
+        assert!(!node.at("token").exists(), "{words:?}");
+        node.clean(&format!("{words:?}"), &ended, &[&value, &phrase, &other]);
+    }
+    let ended = node.apply(&["--passphrase-file", &right]);
+    node.clean("with the passphrase", &ended, &[&value, &phrase]);
+    ended.expect(0);
+    assert_eq!(node.target("token"), value.plain());
+}
+
+#[test]
 fn a_server_that_cannot_start_says_no_value_and_no_key_and_its_log_has_none_at_the_loudest() {
     let mut world = World::new();
     world.environment = LOUD.map(|(name, value)| (name, value.to_owned())).to_vec();

@@ -26,6 +26,10 @@ static ALLOCATOR: vigo_sys::ProcessAllocator = vigo_sys::ProcessAllocator;
 
 const TESTS: &[(&str, Test)] = &[
     (
+        "a_file_that_got_a_secret_is_tainted_and_its_copy_too",
+        a_file_that_got_a_secret_is_tainted_and_its_copy_too,
+    ),
+    (
         "what_a_command_says_that_names_a_file_which_others_may_not_read_is_dropped",
         what_a_command_says_that_names_a_file_which_others_may_not_read_is_dropped,
     ),
@@ -37,6 +41,23 @@ const TESTS: &[(&str, Test)] = &[
         what_was_handed_over_is_noted_and_what_was_refused_is_not,
     ),
 ];
+
+fn a_file_that_got_a_secret_is_tainted_and_its_copy_too(spawner: &Rc<Spawner>) {
+    let mut place = Place::new(spawner);
+    let (token, copy) = (place.path("token"), place.path("copy"));
+    // Everybody may read both: nothing but the ledger tells what they are.
+    assert!(place.host.is_tainted(&token).unwrap());
+    let placement = vigo_resource::Placement {
+        path: copy.clone(),
+        mode: "0644".parse().unwrap(),
+        ownership: Ownership::default(),
+        in_place: false,
+        validation: None,
+    };
+    place.host.copy_file(&placement, &token, &context()).unwrap();
+    assert_eq!(fs::read_to_string(copy.as_path()).unwrap(), VALUE);
+    assert!(place.host.is_tainted(&copy).unwrap());
+}
 
 fn a_file_that_was_found_to_hold_a_secret_is_tainted(spawner: &Rc<Spawner>) {
     let place = Place::new(spawner);

@@ -169,7 +169,7 @@ fn the_policy_of_these_tests_is_right() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(400)))]
 
     #[test]
     fn no_change_of_a_policy_makes_it_panic(file in 0..FILES.len(), at in any::<prop::sample::Index>(), cut in 0..30_usize, put in "[-:{}*&!%|>'\"# \t\n\\\\a/.,\\[\\]]{0,5}|\\{\\{ vars\\.[a-z]{1,4} \\}\\}|secret:[a-z/]{0,4}") {

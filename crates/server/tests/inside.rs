@@ -13,7 +13,6 @@ use base64::engine::general_purpose::STANDARD;
 use prost::Message as _;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
 use vigo_base::{EnvoyId, Sealed, SecretPath, SecretVersion, encode_hex};
@@ -51,29 +50,10 @@ fn main() -> ExitCode {
     if let Some(code) = vigo_hand::enter() {
         return code;
     }
-    // The flags of the usual harness that cargo and nextest give.
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let has = |flag: &str| arguments.iter().any(|word| word == flag);
-    if has("--list") {
-        if !has("--ignored") {
-            TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
-        }
-        return ExitCode::SUCCESS;
-    }
-    let wanted: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
-    let fits = |name: &str, word: &str| if has("--exact") { name == word } else { name.contains(word) };
-    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| fits(name, word));
-    let mut failed = 0;
-    for (name, test) in TESTS.iter().filter(|(name, _)| is_wanted(name)) {
-        let passed = catch_unwind(AssertUnwindSafe(|| {
-            let home = tempfile::tempdir().unwrap();
-            test(&Arc::new(start(&home.path().join("srv"))));
-        }));
-        println!("test {name} ... {}", if passed.is_ok() { "ok" } else { "FAILED" });
-        failed += u32::from(passed.is_err());
-    }
-    println!("{failed} failed");
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    vigo_testkit::harness::run(TESTS, |test| {
+        let home = tempfile::tempdir().unwrap();
+        test(&Arc::new(start(&home.path().join("srv"))));
+    })
 }
 
 fn start(path: &std::path::Path) -> Server {

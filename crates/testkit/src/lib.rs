@@ -5,6 +5,7 @@
 
 pub mod case;
 pub mod fake;
+pub mod harness;
 pub mod memory;
 pub mod scan;
 pub mod suite;

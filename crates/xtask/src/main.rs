@@ -17,10 +17,14 @@ mod demo;
 mod dist;
 mod fuzz;
 mod layers;
+mod leaks;
+mod mutate;
+mod mutations;
 mod nightly;
 mod process;
 mod promises;
 mod real;
+mod scratch;
 mod test;
 mod tidy;
 mod tree;
@@ -39,8 +43,11 @@ const USAGE: &str = "usage: cargo xtask TASK
                     every decoder of bytes from outside under libFuzzer, 60 seconds each unless said
   tidy              rules of style that no compiler checks
   layers            the table in ARCHITECTURE.md against the workspace
+  mutate [--list | NAME..]
+                    each protection switched off in a copy of the tree: a test must turn red
   bed               swap closed on a virtual machine of its own
-  nightly           dist, the tests with many more random cases, fuzzing, the virtual machine, benchmarks
+  nightly [--list | STAGE..]
+                    what takes too long for every change, or stages of it; all are run, whatever becomes of one
   dist              the binaries as they are shipped";
 
 fn main() -> ExitCode {
@@ -71,9 +78,13 @@ fn run(words: &[&str]) -> Result<(), Failure> {
         ["bench"] => bench::run(),
         ["fuzz"] => fuzz::run(fuzz::NIGHTLY_S, &[]),
         ["fuzz", seconds, names @ ..] => fuzz::run(seconds.parse().map_err(|_| Failure::Usage)?, names),
-        ["tidy"] => tidy::run().and_then(|()| promises::run()).and_then(|()| catalogue::run()),
+        ["tidy"] => tidy::run()
+            .and_then(|()| promises::run())
+            .and_then(|()| catalogue::run())
+            .and_then(|()| mutations::check()),
+        ["mutate", names @ ..] => mutate::run(names),
         ["layers"] => layers::run(),
-        ["nightly"] => nightly::run(),
+        ["nightly", stages @ ..] => nightly::run(stages),
         ["dist"] => dist::run(),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

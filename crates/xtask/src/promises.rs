@@ -1,12 +1,15 @@
-//! `tidy`, second part: every clause of the promise in SECURITY.md names tests that exist, or says that it has none yet.
+//! `tidy`, second part: every clause of the promise in SECURITY.md names tests that exist, or says that it has none yet, and mutations by which
+//! those tests are judged, or says why there can be none.
 
 use crate::process::{Failure, stage};
-use crate::tree;
+use crate::{mutations, tree};
 
 const PAGE: &str = "SECURITY.md";
 const HEADING: &str = "## What is tested";
 /// What the last cell of a row starts with when nothing shows the clause yet.
 const NONE_YET: &str = "no test yet:";
+/// What the cell of mutations starts with where no line of the code could be switched off.
+const NO_MUTATION: &str = "none:";
 
 pub fn run() -> Result<(), Failure> {
     stage("promises");
@@ -19,7 +22,8 @@ pub fn run() -> Result<(), Failure> {
     for name in tree::files()?.iter().filter(|name| name.ends_with(".rs")) {
         sources.push_str(&read(name)?);
     }
-    let found = look(&read(PAGE)?, &sources);
+    let known: Vec<&str> = mutations::all().map(|one| one.name).collect();
+    let found = look(&read(PAGE)?, &sources, &known);
     if found.is_empty() {
         return Ok(());
     }
@@ -28,7 +32,7 @@ pub fn run() -> Result<(), Failure> {
 }
 
 /// What is wrong with the table of the page, a line each.
-fn look(page: &str, sources: &str) -> Vec<String> {
+fn look(page: &str, sources: &str, known: &[&str]) -> Vec<String> {
     let Some((_, section)) = page.split_once(HEADING) else {
         return vec![format!("the section `{HEADING}` is missing")];
     };
@@ -37,12 +41,13 @@ fn look(page: &str, sources: &str) -> Vec<String> {
     if rows.is_empty() {
         return vec![format!("`{HEADING}` has no table")];
     }
-    rows.into_iter().flat_map(|row| look_at_row(row, sources)).collect()
+    rows.into_iter().flat_map(|row| look_at_row(row, sources, known)).collect()
 }
 
-fn look_at_row(row: &str, sources: &str) -> Vec<String> {
-    let mut cells = row.trim_matches('|').splitn(2, " | ");
-    let (clause, tests) = (cells.next().unwrap_or_default().trim(), cells.next().unwrap_or_default().trim());
+fn look_at_row(row: &str, sources: &str, known: &[&str]) -> Vec<String> {
+    let mut cells = row.trim_matches('|').splitn(3, " | ").map(str::trim);
+    let mut cell = || cells.next().unwrap_or_default();
+    let (clause, tests, mutations) = (cell(), cell(), cell());
     if tests.starts_with(NONE_YET) {
         return Vec::new();
     }
@@ -51,11 +56,29 @@ fn look_at_row(row: &str, sources: &str) -> Vec<String> {
     if names.is_empty() {
         return vec![format!("`{clause}` names no test; write one, or `{NONE_YET}` and what is missing")];
     }
-    names
+    let is_missing = |name: &&str| !sources.contains(&format!("fn {name}("));
+    let mut found: Vec<String> = names
         .into_iter()
-        .filter(|name| !sources.contains(&format!("fn {name}(")))
+        .filter(is_missing)
         .map(|name| format!("`{clause}` names the test `{name}`, which does not exist"))
-        .collect()
+        .collect();
+    found.extend(look_at_mutations(clause, mutations, known));
+    found
+}
+
+fn look_at_mutations(clause: &str, cell: &str, known: &[&str]) -> Vec<String> {
+    if cell.strip_prefix(NO_MUTATION).is_some_and(|why| !why.trim().is_empty()) {
+        return Vec::new();
+    }
+    let names: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+    if names.is_empty() {
+        let what = format!(
+            "`{clause}` names no mutation of `cargo xtask mutate`; name one, or write `{NO_MUTATION}` and why none is possible"
+        );
+        return vec![what];
+    }
+    let unknown = names.into_iter().filter(|name| !known.contains(name));
+    unknown.map(|name| format!("`{clause}` names the mutation `{name}`, which does not exist")).collect()
 }
 
 #[cfg(test)]
@@ -65,13 +88,24 @@ mod tests {
     #[test]
     fn a_clause_names_tests_that_exist_or_says_that_it_has_none() {
         let page = |row: &str| {
-            format!("{HEADING}\n\n| clause | tests |\n| --- | --- |\n{row}\n\n## Next\n| a | b |\n")
+            format!(
+                "{HEADING}\n\n| clause | tests | mutations |\n| --- | --- | --- |\n{row}\n\n## Next\n| a | b |\n"
+            )
         };
         let sources = "fn a_test() {}";
-        assert!(look(&page("| never in a log | `a_test` |"), sources).is_empty());
-        assert!(look(&page("| never in a log | no test yet: the scanner |"), sources).is_empty());
-        assert_eq!(look(&page("| never in a log | `another` |"), sources).len(), 1);
-        assert_eq!(look(&page("| never in a log | we looked |"), sources).len(), 1);
-        assert_eq!(look("no such section", sources).len(), 1);
+        let look = |page: &str| look(page, sources, &["off"]).len();
+        assert_eq!(look(&page("| never in a log | `a_test` | `off` |")), 0);
+        assert_eq!(look(&page("| never in a log | `a_test` | none: there is no such line |")), 0);
+        assert_eq!(look(&page("| never in a log | no test yet: the scanner | |")), 0);
+        assert_eq!(look(&page("| never in a log | `another` | `off` |")), 1);
+        assert_eq!(look(&page("| never in a log | we looked | `off` |")), 1);
+        for mutations in ["`on`", "none:", "we tried", ""] {
+            assert_eq!(
+                look(&page(&format!("| never in a log | `a_test` | {mutations} |"))),
+                1,
+                "{mutations}"
+            );
+        }
+        assert_eq!(look("no such section"), 1);
     }
 }

@@ -13,7 +13,6 @@ mod process;
 mod server;
 mod trials;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 /// A test: its name and what it does.
@@ -26,28 +25,5 @@ fn main() -> ExitCode {
     if let Some(code) = process::enter_parent() {
         return code;
     }
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let fits = |name: &str| {
-        wanted.is_empty()
-            || wanted
-                .iter()
-                .any(|wanted| if has("--exact") { name == *wanted } else { name.contains(*wanted) })
-    };
-    let trials: Vec<Trial> = trials::ALL.iter().copied().filter(|(name, _)| fits(name)).collect();
-    if has("--list") {
-        // What cargo and nextest ask for; nothing here is ignored.
-        trials.iter().filter(|_| !has("--ignored")).for_each(|(name, _)| println!("{name}: test"));
-        return ExitCode::SUCCESS;
-    }
-    let mut failed: Vec<&str> = Vec::new();
-    println!("\nrunning {} tests", trials.len());
-    for (name, trial) in &trials {
-        let passed = catch_unwind(AssertUnwindSafe(trial)).is_ok();
-        println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
-        failed.extend((!passed).then_some(*name));
-    }
-    println!("\ntest result: {} passed; {} failed {failed:?}", trials.len() - failed.len(), failed.len());
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    vigo_testkit::harness::run(trials::ALL, |trial| trial())
 }

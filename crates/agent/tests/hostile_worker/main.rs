@@ -23,7 +23,6 @@ mod transport;
 mod worker;
 mod world;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -35,7 +34,6 @@ fn main() -> ExitCode {
     if let Some(code) = vigo_hand::enter() {
         return code;
     }
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
     let tests: Vec<Test> = [
         answers::TESTS,
         requests::TESTS,
@@ -46,25 +44,5 @@ fn main() -> ExitCode {
         enrolment::TESTS,
     ]
     .concat();
-    // The flags of the usual harness that cargo and nextest give.
-    if arguments.iter().any(|word| word == "--list") {
-        if !arguments.iter().any(|word| word == "--ignored") {
-            tests.iter().for_each(|(name, _)| println!("{name}: test"));
-        }
-        return ExitCode::SUCCESS;
-    }
-    let exact = arguments.iter().any(|word| word == "--exact");
-    let wanted: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
-    let is_wanted = |name: &str| {
-        wanted.is_empty()
-            || wanted.iter().any(|word| if exact { name == **word } else { name.contains(*word) })
-    };
-    let mut failed = 0;
-    for (name, test) in tests.iter().filter(|(name, _)| is_wanted(name)) {
-        let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
-        println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
-        failed += u32::from(!passed);
-    }
-    println!("{failed} failed");
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    vigo_testkit::harness::run(&tests, |test| test())
 }

@@ -46,6 +46,9 @@ fn whole_way() {
     let mut wrong = records[0].clone();
     wrong.version = SecretVersion(2);
     fails_with(server.hand.reseal(&[wrong], &[9; 32], &BINDING), FailureCode::Machine, "a/0");
+    let mut wrong = records[0].clone();
+    wrong.path = records[1].path.clone();
+    fails_with(server.hand.reseal(&[wrong], &[9; 32], &BINDING), FailureCode::Machine, "a/1");
 }
 
 fn all_or_none() {
@@ -53,7 +56,7 @@ fn all_or_none() {
     let mut node = start(Role::Node);
     let records: Vec<VaultRecord> =
         (0..3).map(|n| server.set(&format!("a/{n}"), &file_with(b"some value"))).collect();
-    for spoil in 0..4 {
+    for spoil in 0..6 {
         let key = node.one_time_key().unwrap();
         let mut items = server.reseal(&records, &key);
         let mut binding = BINDING;
@@ -61,6 +64,8 @@ fn all_or_none() {
             0 => items[2].sealed.ciphertext[3] ^= 1,
             1 => items.swap(0, 1),
             2 => binding.epoch += 1,
+            3 => binding.party[0] ^= 1,
+            4 => items[1].version = SecretVersion(items[1].version.0 + 1),
             _ => binding.request[0] ^= 1,
         }
         if spoil == 1 {

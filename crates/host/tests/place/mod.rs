@@ -123,21 +123,6 @@ pub fn run(tests: &[(&str, Test)]) -> ExitCode {
     if let Some(code) = vigo_hand::enter() {
         return code;
     }
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // The flags of the usual harness that cargo and nextest give.
-    if arguments.iter().any(|word| word == "--list") {
-        if !arguments.iter().any(|word| word == "--ignored") {
-            tests.iter().for_each(|(name, _)| println!("{name}: test"));
-        }
-        return ExitCode::SUCCESS;
-    }
-    let wanted: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
     let spawner = Rc::new(Spawner::start().unwrap());
-    for (name, test) in tests {
-        if wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str())) {
-            test(&spawner);
-            println!("test {name} ... ok");
-        }
-    }
-    ExitCode::SUCCESS
+    vigo_testkit::harness::run(tests, |test| test(&spawner))
 }

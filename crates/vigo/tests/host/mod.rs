@@ -14,6 +14,7 @@
 
 pub mod cgroup;
 pub mod core_pattern;
+pub mod descendants;
 pub mod gate;
 pub mod holder;
 pub mod swap;

@@ -238,6 +238,26 @@ pub fn all(seed: u64, sizes: [usize; 5]) -> Vec<Cell> {
     cells
 }
 
+/// The part of the cells that a text like `3/64` names: the third of 64 parts, which together are all of them.
+pub fn slice(cells: Vec<Cell>, text: &str) -> Vec<Cell> {
+    let parts = text.split_once('/').and_then(|(part, of)| Some((part.parse().ok()?, of.parse().ok()?)));
+    let (part, of): (usize, usize) = parts
+        .filter(|(part, of)| (1..=*of).contains(part))
+        .unwrap_or_else(|| panic!("`{text}` is neither `full` nor a part of the cells, as `3/64` is"));
+    cells.into_iter().skip(part - 1).step_by(of).collect()
+}
+
+#[test]
+fn the_parts_of_all_cells_are_all_of_them_and_none_twice() {
+    let cells = || all(7, [2, 3, 1, 2, 2]);
+    let parts: Vec<Cell> = (1..=5).flat_map(|part| slice(cells(), &format!("{part}/5"))).collect();
+    assert_eq!(parts.len(), cells().len());
+    assert!(cells().iter().all(|cell| parts.contains(cell)));
+    for text in ["0/5", "6/5", "5", "a/b", ""] {
+        assert!(std::panic::catch_unwind(|| slice(Vec::new(), text)).is_err(), "{text}");
+    }
+}
+
 #[test]
 fn every_pair_of_values_is_among_the_cells_and_the_same_seed_gives_the_same_ones() {
     let cells = sampled(7, sizes(), 400);

@@ -2,6 +2,7 @@
 
 use crate::axes::{Cell, Circumstance, Operation, Step};
 use crate::bed::{Bed, path, value_of};
+use crate::host::descendants::{end_orphans, end_with_all_below};
 use crate::recipes::template;
 use crate::world::binary;
 use std::collections::BTreeMap;
@@ -248,11 +249,15 @@ impl<'a> Place<'a> {
         let begun = Instant::now();
         loop {
             if let Some(ended) = child.try_wait().unwrap() {
+                if command.get_program() == "strace" {
+                    end_orphans("strace ", &format!("{}/", self.folder.display()));
+                }
                 return Ok(ended);
             }
             if begun.elapsed() > PATIENCE {
                 let below = vigo_testkit::memory::processes_below(child.id()).unwrap();
-                let _gone = child.kill();
+                // What strace stops does not end with it.
+                end_with_all_below(child.id());
                 let _reaped = child.wait();
                 return Err(format!("it does not end, {below:?}: {}", self.said()));
             }

@@ -21,3 +21,18 @@ mod served;
 mod sinks;
 #[path = "../world/mod.rs"]
 mod world;
+
+/// The control of what says that nothing was left running.
+#[test]
+fn what_a_test_left_running_is_found_and_ended() {
+    let descendants = host::descendants::Descendants::adopt();
+    let ended = std::process::Command::new("sh")
+        .args(["-c", "sleep 1000 >/dev/null 2>&1 & echo $!"])
+        .output()
+        .unwrap();
+    let orphan: u32 = String::from_utf8(ended.stdout).unwrap().trim().parse().unwrap();
+    let is_left = || descendants.left().iter().any(|(process, _)| *process == orphan);
+    assert!(is_left(), "who lost its parent is found");
+    host::descendants::end_with_all_below(orphan);
+    host::wait("the end of what was left", || (!is_left()).then_some(()));
+}

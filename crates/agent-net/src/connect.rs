@@ -27,31 +27,40 @@ const HEADERS: u32 = 16 << 10;
 /// The server's first frame (RFC 9113, 3.4) is waited for so long. One that first waits for ours is spoken to all the same.
 const FIRST_FRAME: Duration = Duration::from_secs(2);
 
-/// While an answer is waited for, a connection on which so long nothing came is asked whether it still lives (RFC 9113, 6.7), and given up after as
-/// long again: less than the patience of the gateways that forget silent connections, most of which have a minute and more.
-const SILENCE: Duration = Duration::from_secs(25);
-
 /// A connection on which requests can be sent.
 pub type Connection = SendRequest<Body>;
 
-/// Connects, within `limit`.
+/// How long is waited for a server.
+#[derive(Clone, Copy)]
+pub struct Times {
+    /// To connect and to agree on keys.
+    pub connect: Duration,
+    /// While an answer is waited for, a connection on which so long nothing came is asked whether it still lives (RFC 9113, 6.7), and given up after as
+    /// long again.
+    pub keep_alive: Duration,
+}
+
+/// Connects, in time.
 pub async fn connect(
     address: &Address,
     config: &Arc<ClientConfig>,
-    limit: Duration,
+    times: Times,
 ) -> Result<Connection, Failure> {
-    match timeout(limit, establish(address, config, limit)).await {
+    match timeout(times.connect, establish(address, config, times)).await {
         Ok(connected) => connected,
-        Err(_) => Err(unreachable(address, &format_args!("no connection within {} s", limit.as_secs_f32()))),
+        Err(_) => {
+            let limit = times.connect.as_secs_f32();
+            Err(unreachable(address, &format_args!("no connection within {limit} s")))
+        }
     }
 }
 
 async fn establish(
     address: &Address,
     config: &Arc<ClientConfig>,
-    limit: Duration,
+    times: Times,
 ) -> Result<Connection, Failure> {
-    let tcp = dial(address, limit).await?;
+    let tcp = dial(address, times.connect).await?;
     let name = address.name().ok_or_else(|| unreachable(address, &"it is no host name"))?;
     let mut tls = TlsConnector::from(Arc::clone(config))
         .connect(name, tcp)
@@ -69,8 +78,8 @@ async fn establish(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(HEADERS)
         .timer(TokioTimer::new())
-        .keep_alive_interval(SILENCE)
-        .keep_alive_timeout(SILENCE)
+        .keep_alive_interval(times.keep_alive)
+        .keep_alive_timeout(times.keep_alive)
         .handshake(TokioIo::new(tls))
         .await
         .map_err(|error| unreachable(address, &error))?;

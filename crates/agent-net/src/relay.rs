@@ -3,7 +3,7 @@
 use crate::address::Address;
 use crate::backoff::Backoff;
 use crate::call::{Fault, unary};
-use crate::connect::{Connection, connect};
+use crate::connect::{Connection, Times, connect};
 use crate::tls;
 use rustls::ClientConfig;
 use std::cell::Cell;
@@ -16,6 +16,8 @@ use vigo_wire::worker::{Configure, Enrol, Exchange, Failure, Kind};
 /// Where none is configured.
 const CONNECT: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(600);
+/// Less than the patience of the gateways that forget silent connections, most of which have a minute and more.
+const KEEP_ALIVE: Duration = Duration::from_secs(25);
 /// No request waits longer, whatever was asked.
 const DEADLINE: Duration = Duration::from_secs(600);
 /// A server that cannot be reached is tried again for so long, the deadline allowing: it may be restarting. Longer waits are the caller's: a person
@@ -32,7 +34,7 @@ pub struct Relay {
 struct Server {
     address: Address,
     tls: Arc<ClientConfig>,
-    connect: Duration,
+    times: Times,
     idle: Duration,
     connection: Option<(Connection, Instant)>,
 }
@@ -48,7 +50,10 @@ impl Relay {
         self.server = Some(Server {
             address: Address::parse(&configure.server)?,
             tls: tls::enrolled(configure)?,
-            connect: or(configure.connect_timeout_ms, CONNECT),
+            times: Times {
+                connect: or(configure.connect_timeout_ms, CONNECT),
+                keep_alive: or(configure.keep_alive_ms, KEEP_ALIVE),
+            },
             idle: or(configure.idle_timeout_ms, IDLE),
             connection: None,
         });
@@ -138,7 +143,7 @@ impl Server {
     async fn try_exchange(&mut self, frame: &Frame, sent: &Cell<bool>) -> Result<Frame, Fault> {
         let connection = match self.connection.take() {
             Some((kept, used)) if used.elapsed() < self.idle && !kept.is_closed() => kept,
-            _ => connect(&self.address, &self.tls, self.connect).await.map_err(Fault::NotSent)?,
+            _ => connect(&self.address, &self.tls, self.times).await.map_err(Fault::NotSent)?,
         };
         let (kept, _) = self.connection.insert((connection, Instant::now()));
         let frame = frame.clone();
@@ -147,7 +152,7 @@ impl Server {
 }
 
 async fn enrol_once(address: &Address, tls: &Arc<ClientConfig>, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
-    let connection = connect(address, tls, CONNECT).await?;
+    let connection = connect(address, tls, Times { connect: CONNECT, keep_alive: KEEP_ALIVE }).await?;
     let message = Bytes { data: bytes.to_vec() };
     let sent = Cell::new(false);
     match unary(&connection, address, outer::ENROL, message, outer::ENROL_LIMIT, &sent).await {

@@ -1,11 +1,10 @@
 //! The command line of `vigo`. What an option does is written here once; `--help` and the completions come from it.
 
-use crate::duration::parse_duration;
 use crate::settings::SecretCache;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
-use vigo_base::EnvoyName;
+use vigo_base::{EnvoyName, parse_duration};
 
 /// Keeps this machine in the state that is written down for it.
 #[derive(Debug, Parser)]

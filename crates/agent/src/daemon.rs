@@ -156,7 +156,8 @@ impl Daemon<'_> {
     /// When it cannot be started.
     pub fn link(&mut self) -> Result<(), AgentError> {
         if self.link.is_none() {
-            self.link = Some(Link::start(&self.machine.spawner, &self.enrolment)?);
+            let keep_alive = self.machine.settings.keep_alive;
+            self.link = Some(Link::start(&self.machine.spawner, &self.enrolment, keep_alive)?);
         }
         Ok(())
     }

@@ -129,6 +129,7 @@ impl Enrolment {
             connect_timeout_ms: 0,
             idle_timeout_ms: 0,
             server_time: self.record.server_time,
+            keep_alive_ms: 0,
         }
     }
 }

@@ -10,7 +10,6 @@ mod control;
 mod converge;
 mod daemon;
 mod doctor;
-mod duration;
 mod enroll;
 mod enrolment;
 mod error;

@@ -2,6 +2,7 @@
 
 use crate::enrolment::Enrolment;
 use crate::error::AgentError;
+use crate::waiting;
 use crate::worker::Worker;
 use prost::Message;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -19,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const RUN_PATIENCE: Duration = Duration::from_secs(120);
 /// What an answer that was held may take beyond its time.
 pub const HELD_PATIENCE: Duration = Duration::from_secs(20);
+/// Asked to stop, a process waits no longer than this for all answers of the server that it still wants: what is not reported then is reported by the
+/// next start.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// A session that turned out to be unknown, or of which nothing is known, is made anew so many times.
 const SESSIONS: u32 = 3;
 /// Of what the worker says is missing of its cage, so many lines are kept.
@@ -38,6 +42,10 @@ pub struct Link {
     is_lost: bool,
     /// What is left of the time for waiting in this run.
     patience: Duration,
+    /// When it was first seen that the process is asked to stop.
+    stop_seen: Option<Instant>,
+    /// After so long a connection on which nothing comes is asked whether it lives; zero for the worker's own choice.
+    keep_alive: Duration,
     /// A key for the next transport certificate.
     transport_key: Option<TransportKey>,
 }
@@ -60,15 +68,23 @@ impl Link {
     ///
     /// # Errors
     /// When the worker cannot be started.
-    pub fn start(spawner: &Spawner, enrolment: &Enrolment) -> Result<(Self, Option<Configured>), AgentError> {
+    pub fn start(
+        spawner: &Spawner,
+        enrolment: &Enrolment,
+        keep_alive: Duration,
+    ) -> Result<(Self, Option<Configured>), AgentError> {
         let (worker, client) = Worker::start(spawner)?;
-        let (link, says) = Self::over(client, enrolment);
+        let (link, says) = Self::with(client, enrolment, keep_alive);
         Ok((Self { worker: Some(worker), ..link }, says))
     }
 
     /// Over a worker that somebody else started. For one that does not do as it is told, the server is away.
     #[must_use]
     pub fn over(client: Client, enrolment: &Enrolment) -> (Self, Option<Configured>) {
+        Self::with(client, enrolment, Duration::ZERO)
+    }
+
+    fn with(client: Client, enrolment: &Enrolment, keep_alive: Duration) -> (Self, Option<Configured>) {
         let context = SessionContext { anchor: Digest::of(&enrolment.anchor), envoy: enrolment.envoy };
         let mut link = Self {
             client,
@@ -78,6 +94,8 @@ impl Link {
             held: None,
             is_lost: false,
             patience: RUN_PATIENCE,
+            stop_seen: None,
+            keep_alive,
             transport_key: None,
         };
         if enrolment.is_renewal_due(seconds_now()) {
@@ -110,7 +128,10 @@ impl Link {
     /// # Errors
     /// When the worker cannot use it.
     pub fn configure(&mut self, enrolment: &Enrolment) -> Result<Configured, AgentError> {
-        let says = self.timed(|client, _| client.configure(enrolment.transport()));
+        let keep_alive_ms = u64::try_from(self.keep_alive.as_millis()).unwrap_or(u64::MAX);
+        let mut configure = enrolment.transport();
+        configure.keep_alive_ms = keep_alive_ms;
+        let says = self.timed(|client, _| client.configure(configure));
         says.map(printable).map_err(|error| self.relay_error(error))
     }
 
@@ -268,7 +289,13 @@ impl Link {
         if self.is_lost {
             return Err(WireError::Closed { what: "the network worker" });
         }
-        let answer = self.timed(|client, time| client.exchange(id, &enrolment.envoy, payload, time));
+        let mut stop_seen = self.stop_seen;
+        let answer = self.timed(|client, time| {
+            client.begin_exchange(id, &enrolment.envoy, payload, time)?;
+            wait_for_answer(client, time, &mut stop_seen)?;
+            client.finish_exchange()
+        });
+        self.stop_seen = stop_seen;
         self.is_lost = answer.as_ref().is_err_and(|error| !matches!(error, WireError::Worker(_)));
         answer
     }
@@ -278,6 +305,31 @@ impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.client.as_fd()
     }
+}
+
+/// Waits until there is something to read, and no longer than a process may that is asked to stop. The worker is told by its end.
+fn wait_for_answer(
+    client: &Client,
+    time: Duration,
+    stop_seen: &mut Option<Instant>,
+) -> Result<(), WireError> {
+    let too_late = || WireError::Timeout { what: "the answer of the network worker" };
+    let came = |first: std::io::Result<Option<usize>>| match first {
+        Ok(first) => Ok(first),
+        Err(_) => Err(WireError::Closed { what: "the network worker" }),
+    };
+    let until = Instant::now() + client.patience(time);
+    if stop_seen.is_none() {
+        let watched: Vec<BorrowedFd<'_>> =
+            [Some(client.as_fd()), vigo_sys::signal::stop()].into_iter().flatten().collect();
+        match came(waiting::first_readable(&watched, until))? {
+            Some(0) => return Ok(()),
+            Some(_) => *stop_seen = Some(Instant::now()),
+            None => return Err(too_late()),
+        }
+    }
+    let last = stop_seen.map_or(until, |seen| until.min(seen + LAST_ANSWERS));
+    came(waiting::first_readable(&[client.as_fd()], last))?.map(|_| ()).ok_or_else(too_late)
 }
 
 fn answer_in(reply: &[u8]) -> Result<Answer, AgentError> {

@@ -41,6 +41,7 @@ impl Agent {
             log_format: LogFormat::Text,
             interval: Duration::from_secs(300),
             mode: Mode::Poll,
+            keep_alive: Duration::from_secs(25),
             arena: arena::Choice::Auto,
             arena_max: arena::Options::default().max,
             secret_cache: crate::settings::SecretCache::Epoch,

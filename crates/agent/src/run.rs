@@ -53,7 +53,7 @@ pub fn once(
     online: bool,
     arguments: &ConvergeArguments,
 ) -> Result<Exit, AgentError> {
-    let (mut link, worker) = Link::start(&machine.spawner, enrolment)?;
+    let (mut link, worker) = Link::start(&machine.spawner, enrolment, machine.settings.keep_alive)?;
     let way = Way { link: &mut link, worker, news: None };
     through(machine, enrolment, hands, way, online, arguments).map(|ran| ran.exit)
 }

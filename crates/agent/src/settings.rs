@@ -1,14 +1,13 @@
 //! Settings of the agent: flag over environment over file over default. The file has a closed schema.
 
 use crate::arguments::{Arguments, DaemonArguments, LogFormat, LogLevel, Mode};
-use crate::duration::parse_duration;
 use crate::error::AgentError;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, ValueEnum};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use vigo_base::limits;
+use vigo_base::{limits, parse_duration};
 use vigo_syntax::{Code, Diagnostic, Entry, Kind, Node, Tree, has_errors, render_text};
 use vigo_sys::arena::Choice;
 
@@ -16,6 +15,9 @@ use vigo_sys::arena::Choice;
 const FILE: &str = "/etc/vigo/agent.yaml";
 /// The largest arena that may be asked for, in bytes.
 const ARENA_MOST: u64 = 256 << 20;
+/// A silent connection is asked whether it lives after so long, and after so long at most.
+const KEEP_ALIVE: Duration = Duration::from_secs(25);
+const KEEP_ALIVE_MOST: Duration = Duration::from_secs(600);
 
 /// What holds for this process.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub struct Settings {
     pub interval: Duration,
     /// How the daemon hears of news.
     pub mode: Mode,
+    /// While the server is waited for, a connection on which so long nothing came is asked whether it still lives, and given up after as long again.
+    pub keep_alive: Duration,
     /// Which pages the hand takes.
     pub arena: Choice,
     /// How large the hand's arena may grow, in bytes.
@@ -83,18 +87,20 @@ struct File {
     log_format: Option<LogFormat>,
     interval: Option<Duration>,
     mode: Option<Mode>,
+    keep_alive: Option<Duration>,
     arena: Option<Choice>,
     arena_max: Option<usize>,
     allow_insecure_arena: Option<bool>,
     secret_cache: Option<SecretCache>,
 }
 
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "state_dir",
     "log_level",
     "log_format",
     "interval",
     "mode",
+    "keep_alive",
     "arena",
     "arena_max",
     "allow_insecure_arena",
@@ -131,6 +137,7 @@ impl Settings {
                 .unwrap_or(LogFormat::Text),
             interval: interval.unwrap_or(Duration::from_secs(300)),
             mode,
+            keep_alive: layers.take("keep_alive", None, file.keep_alive).unwrap_or(KEEP_ALIVE),
             arena: layers.take("arena", None, file.arena).unwrap_or_default(),
             arena_max: layers.take("arena_max", None, file.arena_max).unwrap_or(defaults.max),
             allow_insecure_arena: layers
@@ -160,6 +167,7 @@ impl Settings {
             ("log_format", word(self.log_format.to_possible_value())),
             ("interval", format!("{}s", self.interval.as_secs())),
             ("mode", word(self.mode.to_possible_value())),
+            ("keep_alive", format!("{}s", self.keep_alive.as_secs())),
             ("arena", arena.to_owned()),
             ("arena_max", self.arena_max.to_string()),
             ("allow_insecure_arena", self.allow_insecure_arena.to_string()),
@@ -263,6 +271,13 @@ impl File {
                 self.interval = Some(parse_duration(text(value)?).map_err(|why| wrong(value, &why))?)
             }
             "mode" => self.mode = Some(word(value)?),
+            "keep_alive" => {
+                let time = parse_duration(text(value)?).map_err(|why| wrong(value, &why))?;
+                if time.is_zero() || time > KEEP_ALIVE_MOST {
+                    return Err(wrong(value, "`keep_alive` is a time from `1s` to `10m`"));
+                }
+                self.keep_alive = Some(time);
+            }
             "arena" => {
                 self.arena = Some(match text(value)? {
                     "auto" => Choice::Auto,
@@ -370,6 +385,8 @@ mod tests {
             assert!(error.contains(said), "{said} is not in:\n{error}");
         }
         assert!(parse("agent.yaml", b"arena_max: 5\n").is_err());
+        assert!(parse("agent.yaml", b"keep_alive: 0s\n").is_err());
+        assert!(parse("agent.yaml", b"keep_alive: 1h\n").is_err());
         assert!(parse("agent.yaml", b"- a\n").is_err());
     }
 }

@@ -168,7 +168,7 @@ pub fn posture(machine: &Machine, enrolment: Option<&Enrolment>) -> Result<Postu
     };
     let hand = Hand::start(&machine.spawner, &options)?.status()?;
     let worker = match enrolment {
-        Some(enrolment) => Link::start(&machine.spawner, enrolment)?.1,
+        Some(enrolment) => Link::start(&machine.spawner, enrolment, machine.settings.keep_alive)?.1,
         None => None,
     };
     let facts = Facts {

@@ -5,6 +5,7 @@
 
 mod chain;
 mod digest;
+mod duration;
 mod exit;
 mod exposure;
 mod hex;
@@ -22,6 +23,7 @@ mod value;
 
 pub use chain::chain;
 pub use digest::Digest;
+pub use duration::parse_duration;
 pub use exit::{Blame, Exit};
 pub use exposure::{ExposureWay, UnknownWay};
 pub use hex::{decode as decode_hex, encode as encode_hex};

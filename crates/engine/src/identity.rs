@@ -76,7 +76,7 @@ pub(crate) fn of(info: &TypeInfo, attributes: &[(String, Value)]) -> Identity {
     let removes = name("state").as_deref() == Some("absent");
     let provides = match info.provides {
         _ if removes => None,
-        Provides::Nothing | Provides::Part(_) => None,
+        Provides::Nothing | Provides::Part(_) | Provides::OnlyOne => None,
         Provides::Path(_) => path.clone().map(Provided::Path),
         Provides::User(attribute) => name(attribute).map(Provided::User),
         Provides::Group(attribute) => name(attribute).map(Provided::Group),
@@ -116,6 +116,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) index: u32,
     pub(crate) kind: &'static str,
     pub(crate) identity: &'a str,
+    /// A machine has one of its type.
+    pub(crate) is_only_one: bool,
     pub(crate) path: Option<&'a AbsolutePath>,
     pub(crate) attributes: &'a [(String, Value)],
     pub(crate) origin: &'a str,
@@ -150,7 +152,8 @@ pub(crate) fn twins<'a>(candidates: impl Iterator<Item = Candidate<'a>>) -> Twin
                 continue;
             }
         }
-        match by_identity.entry((candidate.kind, candidate.identity)) {
+        let identity = if candidate.is_only_one { "" } else { candidate.identity };
+        match by_identity.entry((candidate.kind, identity)) {
             Entry::Vacant(vacant) => {
                 vacant.insert(candidate);
             }
@@ -159,10 +162,17 @@ pub(crate) fn twins<'a>(candidates: impl Iterator<Item = Candidate<'a>>) -> Twin
                 if alike(first.attributes, candidate.attributes) {
                     twins.same.push((candidate.index, first.index));
                 } else {
-                    let what = format!(
-                        "`{}/{}` is written twice, with other attributes",
-                        first.kind, first.identity
-                    );
+                    let what = match first.is_only_one {
+                        true => {
+                            format!("a machine has one `{}`, and two different ones are written", first.kind)
+                        }
+                        false => {
+                            format!(
+                                "`{}/{}` is written twice, with other attributes",
+                                first.kind, first.identity
+                            )
+                        }
+                    };
                     let failure = contradiction(&what, first.origin, candidate.origin);
                     twins.failures.push((first.index, failure.clone()));
                     twins.failures.push((candidate.index, failure));

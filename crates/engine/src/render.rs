@@ -6,7 +6,7 @@ use crate::conditions::{Condition, fixed};
 use crate::identity::{self, Candidate, Identity};
 use crate::{FailedTrait, digest};
 use vigo_base::{Digest, SecretPath, Value};
-use vigo_resource::{AnyResource, Attributes, Failure, Registry, ResourceType};
+use vigo_resource::{AnyResource, Attributes, Failure, Provides, Registry, ResourceType};
 use vigo_template::{Renderer, Scope, TemplateError};
 use vigo_wire::bundle::{Bundle, Resource};
 use vigo_wire::node::{Entry, Kind, Node};
@@ -288,6 +288,7 @@ fn candidate<'a>(one: &'a Rendered, resource: &'a Resource, index: u32) -> Optio
         index,
         kind: one.kind_name()?,
         identity: one.identity_text.as_deref()?,
+        is_only_one: one.kind?.info().provides == Provides::OnlyOne,
         path: one.identity.path.as_ref(),
         attributes,
         origin: &resource.origin,

@@ -245,6 +245,21 @@ fn the_same_identity_with_other_attributes_fails_with_both_places() {
 }
 
 #[test]
+fn two_different_ones_of_what_a_machine_has_one_of_fail_with_both_places_and_nothing_is_done() {
+    let policy = |name: &str, wanted: &str| resource("swap_policy", name, &[("swap_policy", wanted)]);
+    let other = Resource { origin: "y.vgo:7".into(), ..policy("b", "zram") };
+    let mut world = World::new(vec![policy("a", "off"), other, file("c", "/etc/c", "x")]);
+    let report = world.run();
+    assert_eq!(outcomes(&report), ["c:a failed", "c:b failed", "c:c created"]);
+    let reason = &find(&report, "c:b").reason;
+    assert!(reason.contains("a machine has one `swap_policy`") && reason.contains("y.vgo:7"), "{reason}");
+    // Two that say the same are one.
+    let mut world = World::new(vec![policy("", "off"), Resource { configcrate: 1, ..policy("", "off") }]);
+    world.bundle.configcrates.push(Configcrate { name: "d".into(), ..Configcrate::default() });
+    assert_eq!(world.run().resources.len(), 1);
+}
+
+#[test]
 fn the_same_path_by_two_types_fails_with_both_places() {
     let link = resource("symlink", "link", &[("target_path", "/etc/a"), ("to", "/x")]);
     let mut world = World::new(vec![file("a", "/etc/a", "x"), link]);

@@ -3,8 +3,9 @@
 use rustix::fs::{fstat, fstatfs, major, minor};
 use rustix::io::Errno;
 use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
-use vigo_base::{ExposureWay, SwapClass};
+use vigo_base::{AbsolutePath, ExposureWay, SecretPath, SwapClass};
 use vigo_resource::Exposed;
 
 /// `f_type` of a file system whose pages the kernel may write to swap (statfs(2), tmpfs(5)); that of ramfs is another, it never does.
@@ -13,19 +14,36 @@ const TMPFS_MAGIC: u64 = 0x0102_1994;
 /// The class of the machine's swap; `None` when it cannot be found out.
 pub type SwapProbe = fn() -> Option<SwapClass>;
 
-/// What was handed over since it was last asked.
+/// What was handed over since it was last asked, and which secrets stand in which files as far as this run knows.
 #[derive(Debug, Default)]
-pub struct Exposures(RefCell<Vec<Exposed>>);
+pub struct Exposures {
+    noted: RefCell<Vec<Exposed>>,
+    files: RefCell<BTreeMap<AbsolutePath, BTreeSet<SecretPath>>>,
+}
 
 impl Exposures {
     /// Notes what was handed over.
     pub fn note(&self, exposed: impl IntoIterator<Item = Exposed>) {
-        self.0.borrow_mut().extend(exposed);
+        self.noted.borrow_mut().extend(exposed);
+    }
+
+    /// Notes that these secrets, and no others, stand in that file.
+    pub fn note_file(&self, path: &AbsolutePath, secrets: BTreeSet<SecretPath>, way: ExposureWay) {
+        self.note(secrets.iter().map(|secret| Exposed { secret: secret.clone(), way }));
+        self.files.borrow_mut().insert(path.clone(), secrets);
+    }
+
+    /// Notes that a file holds what another does. Of a file that no resource of this run wrote or found as it should be, nobody knows which secrets those are.
+    pub fn note_copy(&self, path: &AbsolutePath, source: &AbsolutePath, way: ExposureWay) {
+        let secrets = self.files.borrow().get(source).cloned();
+        if let Some(secrets) = secrets {
+            self.note_file(path, secrets, way);
+        }
     }
 
     /// What was noted, each once; it is forgotten by that.
     pub fn take(&self) -> Vec<Exposed> {
-        let mut noted = std::mem::take(&mut *self.0.borrow_mut());
+        let mut noted = std::mem::take(&mut *self.noted.borrow_mut());
         noted.sort();
         noted.dedup();
         noted

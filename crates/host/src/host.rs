@@ -127,7 +127,8 @@ impl RealHost {
 
     /// Notes that the secrets of a text stand in that file.
     fn note_file(&self, path: &AbsolutePath, content: &Pieces) {
-        self.exposures.note(Exposed::of(content, self.file_way(path)));
+        let secrets = content.slots().map(|slot| slot.path.clone()).collect();
+        self.exposures.note_file(path, secrets, self.file_way(path));
     }
 
     /// `None` when the file turns out to be one that only the hand may read.
@@ -382,6 +383,7 @@ impl Host for RealHost {
                 .map(map::comparison)?;
             if is_tainted && found == Comparison::Same {
                 self.ledger.borrow_mut().taint(target)?;
+                self.exposures.note_copy(target, source, self.file_way(target));
             }
             return Ok(found);
         }
@@ -547,6 +549,7 @@ impl Host for RealHost {
         {
             // Another name of the same file.
             self.ledger.borrow_mut().taint(path)?;
+            self.exposures.note_copy(path, target, self.file_way(path));
         }
         self.folders.make_link(path, link, ownership)?;
         self.unsynced(path)
@@ -631,7 +634,9 @@ impl RealHost {
         let (file, entry) = self.open_source(source)?;
         let target = map::placement(placement, Durability::Each);
         let copied = self.parts.hands.with(|hand| hand.copy(&target, file.as_fd(), entry.size, context.id));
-        copied.map(|_| ())
+        copied?;
+        self.exposures.note_copy(&placement.path, source, self.file_way(&placement.path));
+        Ok(())
     }
 
     fn read_source(&self, source: &AbsolutePath) -> Result<Vec<u8>, Failure> {

@@ -35,6 +35,7 @@ const TESTS: &[(&str, Test)] = &[
     ),
     ("a_file_that_was_found_to_hold_a_secret_is_tainted", a_file_that_was_found_to_hold_a_secret_is_tainted),
     ("another_name_of_a_tainted_file_is_tainted", another_name_of_a_tainted_file_is_tainted),
+    ("a_copy_of_a_secret_counts_as_the_secret_does", a_copy_of_a_secret_counts_as_the_secret_does),
     ("what_no_hand_can_scrub_is_dropped", what_no_hand_can_scrub_is_dropped),
     (
         "what_was_handed_over_is_noted_and_what_was_refused_is_not",
@@ -101,6 +102,43 @@ fn what_was_handed_over_is_noted_and_what_was_refused_is_not(spawner: &Rc<Spawne
     request.stdin = Some(absent);
     place.host.run(&request).unwrap_err();
     assert!(noted(&place).is_empty(), "it was not started");
+}
+
+fn a_copy_of_a_secret_counts_as_the_secret_does(spawner: &Rc<Spawner>) {
+    // On tmpfs, with open swap: there it counts as an exposure.
+    let place = Place::in_memory_with_open_swap(spawner);
+    let Some(mut place) = place else { return println!("left out: there is no `/dev/shm` to write to") };
+    let noted = |place: &Place| -> Vec<String> {
+        let exposed = place.host.take_exposures();
+        exposed.iter().map(|exposed| format!("{} {}", exposed.secret, exposed.way)).collect()
+    };
+    let is_counted = ["web/token file_on_swap"];
+    assert_eq!(noted(&place), is_counted, "the file itself");
+    let placement = |place: &Place, name: &str| vigo_resource::Placement {
+        path: place.path(name),
+        mode: "0600".parse().unwrap(),
+        ownership: Ownership::default(),
+        in_place: false,
+        validation: None,
+    };
+    let (token, copy, again) = (place.path("token"), place.path("copy"), place.path("again"));
+    let wanted = placement(&place, "copy");
+    place.host.copy_file(&wanted, &token, &context()).unwrap();
+    assert_eq!(noted(&place), is_counted, "a copy");
+    assert_eq!(place.host.compare_copy(&copy, &token, &context()).unwrap(), Comparison::Same);
+    assert_eq!(noted(&place), is_counted, "a copy that is there already");
+    let wanted = placement(&place, "again");
+    place.host.copy_file(&wanted, &copy, &context()).unwrap();
+    assert_eq!(noted(&place), is_counted, "a copy of a copy");
+    place.host.make_link(&place.path("linked"), &Link::Hard(again), Ownership::default()).unwrap();
+    assert_eq!(noted(&place), is_counted, "another name");
+    // The control: a copy of what holds none.
+    let plain = place.path("plain");
+    fs::write(plain.as_path(), "x").unwrap();
+    fs::set_permissions(plain.as_path(), fs::Permissions::from_mode(0o644)).unwrap();
+    let wanted = placement(&place, "plain-copy");
+    place.host.copy_file(&wanted, &plain, &context()).unwrap();
+    assert!(noted(&place).is_empty());
 }
 
 fn what_a_command_says_that_names_a_file_which_others_may_not_read_is_dropped(spawner: &Rc<Spawner>) {

@@ -76,7 +76,8 @@ pub(crate) fn unite(stage: &Stage<'_>, identities: &[Identity], notes: &mut Note
     let mut stands_for: Vec<usize> = (0..stage.resources.len()).collect();
     for (index, (resource, identity)) in stage.resources.iter().zip(identities).enumerate() {
         let Some(rendered) = &identity.rendered else { continue };
-        let key = (resource.model.kind.name, rendered.as_str());
+        let is_only_one = resource.model.kind.provides == Provides::OnlyOne;
+        let key = (resource.model.kind.name, if is_only_one { "" } else { rendered.as_str() });
         let Some(earlier) = first.get(&key).copied() else {
             first.insert(key, index);
             continue;
@@ -93,7 +94,13 @@ pub(crate) fn unite(stage: &Stage<'_>, identities: &[Identity], notes: &mut Note
             }
             Same::Different(what) => {
                 notes.report(|| {
-                    let message = format!("`{}/{rendered}` is wanted twice, with different `{what}`", key.0);
+                    let message = match is_only_one {
+                        true => format!(
+                            "a machine has one `{}`, and two are wanted, with different `{what}`",
+                            key.0
+                        ),
+                        false => format!("`{}/{rendered}` is wanted twice, with different `{what}`", key.0),
+                    };
                     Diagnostic::new(Code::DuplicateResource, resource.model.span, message)
                         .related(other.model.span, "the other one")
                         .help(

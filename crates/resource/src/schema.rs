@@ -116,6 +116,8 @@ pub enum Provides {
     User(&'static str),
     /// The group whose name stands in that attribute.
     Group(&'static str),
+    /// Nothing that others could name, and a machine has one of it: two of them that say different things contradict each other, whatever their identities.
+    OnlyOne,
 }
 
 /// An example for the manual.

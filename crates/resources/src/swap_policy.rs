@@ -27,7 +27,7 @@ const ZRAM_MOST: u64 = 4 << 30;
 
 static INFO: TypeInfo = TypeInfo {
     name: "swap_policy",
-    doc: "What swap a machine may have: none, in compressed memory only, or encrypted with a key that nobody keeps. One of these a machine.",
+    doc: "What swap a machine may have: none, in compressed memory only, or encrypted with a key that nobody keeps. One of these a machine. There is no `state: absent`: what was closed stays closed when the policy goes; lines of fstab that were commented out begin with `#vigo:swap#`, and whoever wants them back takes that away.",
     attributes: &[
         AttributeInfo::new(
             "swap_policy",
@@ -48,7 +48,7 @@ static INFO: TypeInfo = TypeInfo {
     states: &[],
     later: &[],
     exclusive: &[],
-    provides: Provides::Nothing,
+    provides: Provides::OnlyOne,
     timeout: TIMEOUT,
     examples: &[
         Example {

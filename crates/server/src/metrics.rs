@@ -47,6 +47,10 @@ pub struct Metrics {
     pub woken: Counter,
     /// Inner sessions in memory.
     pub sessions: Gauge,
+    /// Transactions of the store that read, as of the last look.
+    pub store_reads: Counter,
+    /// Transactions of the store that wrote, as of the last look.
+    pub store_writes: Counter,
     /// The current publish.
     pub publish: Gauge,
 }
@@ -67,6 +71,8 @@ impl Metrics {
             held: Gauge::default(),
             woken: Counter::default(),
             sessions: Gauge::default(),
+            store_reads: Counter::default(),
+            store_writes: Counter::default(),
             publish: Gauge::default(),
         };
         let registry = &mut metrics.registry;
@@ -88,6 +94,8 @@ impl Metrics {
         registry.register("held_check_ins", "Check-ins that are held now", metrics.held.clone());
         registry.register("woken_check_ins", "Held check-ins that were woken by news", metrics.woken.clone());
         registry.register("sessions", "Inner sessions in memory", metrics.sessions.clone());
+        registry.register("store_reads", "Transactions that read the store", metrics.store_reads.clone());
+        registry.register("store_writes", "Transactions that wrote the store", metrics.store_writes.clone());
         registry.register("publish", "The current publish", metrics.publish.clone());
         metrics
     }

@@ -149,7 +149,7 @@ async fn serve(
     let relay = listen::serve(
         envoys,
         tls::for_envoys(&leaf, &server.authority)?,
-        for_envoys,
+        listen::Bounds { keep_alive: settings.keep_alive, ..for_envoys },
         Relay::new(Arc::clone(server)),
         stopped.clone(),
     );

@@ -9,6 +9,7 @@ use crate::transit::{Address, TransitSettings};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use vigo_syntax::{Code, Diagnostic, Kind, Node, Tree, has_errors, parse, render_text};
 use vigo_sys::arena;
 
@@ -198,6 +199,8 @@ pub struct Settings {
     pub api_listen: SocketAddr,
     /// Gets the bound addresses once the server serves.
     pub ready_file: Option<PathBuf>,
+    /// After so long a connection of an envoy on which nothing came is asked whether it still lives, and closed after as long again.
+    pub keep_alive: Duration,
     /// More names of the server, for its certificate.
     pub names: Vec<String>,
     /// From which level on events are logged.
@@ -234,6 +237,7 @@ impl Settings {
                 .map_or_else(|| address(GRPC_LISTEN), Ok)?,
             api_listen: arguments.api_listen.or(file.api_listen).map_or_else(|| address(API_LISTEN), Ok)?,
             ready_file: arguments.ready_file,
+            keep_alive: file.keep_alive.unwrap_or(crate::listen::ENVOYS.keep_alive),
             names: file.names,
             log_level: arguments.log_level.or(file.log_level).unwrap_or_default(),
             log_format: arguments.log_format.or(file.log_format).unwrap_or_default(),
@@ -251,6 +255,7 @@ struct FileSettings {
     data_dir: Option<PathBuf>,
     grpc_listen: Option<SocketAddr>,
     api_listen: Option<SocketAddr>,
+    keep_alive: Option<Duration>,
     names: Vec<String>,
     log_level: Option<Level>,
     log_format: Option<Format>,
@@ -278,6 +283,13 @@ const FILE_KEYS: &[(&str, Take)] = &[
     ("api_listen", |file, node| {
         file.api_listen =
             Some(one(node, "an address with its port, like `0.0.0.0:8443`", |text| text.parse().ok())?);
+        Ok(())
+    }),
+    ("keep_alive", |file, node| {
+        let wanted = "a time from `1s` to `10m`";
+        let time = one(node, wanted, |text| vigo_base::parse_duration(text).ok())?;
+        let is_good = (Duration::from_secs(1)..=Duration::from_secs(600)).contains(&time);
+        file.keep_alive = Some(is_good.then_some(time).ok_or(wanted)?);
         Ok(())
     }),
     ("names", |file, node| {
@@ -430,6 +442,11 @@ mod tests {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(FileSettings::parse(b"[1]").is_err());
+        assert!(
+            FileSettings::parse(b"keep_alive: 0s").is_err()
+                && FileSettings::parse(b"keep_alive: 1h").is_err()
+        );
+        assert_eq!(FileSettings::parse(b"keep_alive: 1m").unwrap().keep_alive, Some(Duration::from_secs(60)));
         assert_eq!(FileSettings::parse(b"").unwrap(), FileSettings::default());
     }
 }

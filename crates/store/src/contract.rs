@@ -18,6 +18,15 @@ use vigo_wire::inner::Report;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
+/// So many transactions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transactions {
+    /// That looked.
+    pub reads: u64,
+    /// That changed something.
+    pub writes: u64,
+}
+
 /// The server's state. Every call is one transaction; what it acknowledges is on disk.
 ///
 /// Calls block: an async caller moves them to a thread of their own. `audit` in a call that changes something is written in the same transaction,
@@ -187,4 +196,6 @@ pub trait Store: Send + Sync {
 
     /// A round trip to the database, for readiness.
     fn ping(&self) -> Result<()>;
+    /// Transactions that were begun since it was opened.
+    fn transactions(&self) -> Transactions;
 }

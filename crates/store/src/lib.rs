@@ -23,7 +23,7 @@ mod token;
 
 pub use api_token::ApiToken;
 pub use audit::{AUDIT_FIELD, AuditHead, AuditRecord, AuditVerdict, NewAudit};
-pub use contract::Store;
+pub use contract::{Store, Transactions};
 pub use deployment::{Deployment, ServerKey};
 pub use envoy::{
     Entitled, Envoy, EnvoyState, LastRun, NewEnvoy, Posture, Sighting, StoredAssignment, StoredTraits,

@@ -20,11 +20,13 @@ mod store;
 mod tokens;
 
 use crate::audit::NewAudit;
+use crate::contract::Transactions;
 use crate::error::StoreError;
 use rows::Fault;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Connections that are kept for reading when nobody reads.
@@ -36,6 +38,7 @@ pub struct SqliteStore {
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
     waiting: audit::Waiting,
+    begun: Begun,
     // Held for as long as the store is open; its lock goes with it.
     _lock: File,
 }
@@ -54,6 +57,7 @@ impl SqliteStore {
             writer: Mutex::new(writer),
             readers: Mutex::new(Vec::new()),
             waiting: audit::Waiting::default(),
+            begun: Begun::default(),
             _lock: lock,
         })
     }
@@ -64,7 +68,7 @@ impl SqliteStore {
         doing: &'static str,
         change: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
-        commit(&mut alive(&self.writer), change).map_err(|fault| fault.while_doing(doing))
+        self.commit(&mut alive(&self.writer), change).map_err(|fault| fault.while_doing(doing))
     }
 
     /// As [`Self::write`], with audit records in the same transaction.
@@ -87,6 +91,7 @@ impl SqliteStore {
         doing: &'static str,
         look: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
+        self.begun.reads.fetch_add(1, Ordering::Relaxed);
         let kept = alive(&self.readers).pop();
         let mut reader = match kept {
             Some(reader) => reader,
@@ -105,17 +110,33 @@ impl SqliteStore {
         }
         seen
     }
+
+    /// One transaction on the connection that writes.
+    fn commit<T>(
+        &self,
+        writer: &mut Connection,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        self.begun.writes.fetch_add(1, Ordering::Relaxed);
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let done = change(&transaction)?;
+        transaction.commit()?;
+        Ok(done)
+    }
 }
 
-/// One transaction on the connection that writes.
-fn commit<T>(
-    writer: &mut Connection,
-    change: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
-) -> Result<T, Fault> {
-    let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let done = change(&transaction)?;
-    transaction.commit()?;
-    Ok(done)
+/// Transactions since it was opened.
+#[derive(Default)]
+struct Begun {
+    reads: AtomicU64,
+    writes: AtomicU64,
+}
+
+impl Begun {
+    fn count(&self) -> Transactions {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Transactions { reads: of(&self.reads), writes: of(&self.writes) }
+    }
 }
 
 /// The content of a mutex, also after a panic of who held it: a transaction that was not committed is rolled back when it is dropped, so nothing half-done is seen.

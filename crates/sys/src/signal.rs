@@ -43,6 +43,12 @@ pub fn catch_stop() -> io::Result<BorrowedFd<'static>> {
     Ok(reader.as_fd())
 }
 
+/// What [`catch_stop`] gave; `None` where nobody called it: then a signal ends the process as always.
+#[must_use]
+pub fn stop() -> Option<BorrowedFd<'static>> {
+    PIPE.get().map(|(reader, _)| reader.as_fd())
+}
+
 /// True once a stop was asked for.
 #[must_use]
 pub fn is_stop_asked() -> bool {

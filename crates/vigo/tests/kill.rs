@@ -11,7 +11,9 @@
     reason = "test code"
 )]
 
+mod host;
 mod world;
+use host::gate::{Gate, Running};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -600,4 +602,66 @@ fn a_server_that_is_killed_at_any_step_has_what_it_acknowledged() {
     }
     println!("killed at {killed} of {} steps", all.len());
     assert!(killed > 20 && killed * 2 > all.len(), "killed at {killed} of {} steps", all.len());
+}
+
+/// Who has something of that file system open.
+fn holders(device: u64) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let numbers = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
+    let has_it = |process: &u32| {
+        let open = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+        open.into_iter().any(|fd| fs::metadata(fd.path()).is_ok_and(|found| found.dev() == device))
+    };
+    numbers.filter(has_it).collect()
+}
+
+#[test]
+fn credentials_of_a_command_are_gone_when_the_agent_is_killed_and_nothing_of_them_is_mounted_or_on_disk() {
+    if !host::is_root("credentials take the right to mount") {
+        return;
+    }
+    let begun = std::time::SystemTime::now();
+    let mounts = || fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let before = mounts();
+    let mut world = World::new();
+    let gate = Gate::new(world.path("gate"));
+    let policy = format!(
+        "configcrate: first\nresources:\n  - name: signs\n    type: exec\n    command: \"read -r go < {}; cat $CREDENTIALS_DIRECTORY/key > /dev/null\"\n    credentials: {{key: \"secret:app/key\"}}\n    creates: \"{{{{ vars.root }}}}/never\"\n",
+        gate.path().display()
+    );
+    world.stack("configcrates/first.vgo", &policy);
+    world.start_server();
+    let value = vigo_testkit::scan::Canary::fresh(vigo_testkit::scan::Kind::SixtyFour).unwrap();
+    world.cli_with_input(&["secrets", "set", "app/key", "--exact"], &value.plain()).expect(0);
+    world.publish().expect(0);
+    world.enroll("web-1").expect(0);
+    let mut run = Running::start(world.vigo_command(&["run"]), world.path("agent.log"));
+    let at = gate.reached(&mut run);
+    let below = processes_below(run.id()).unwrap();
+    let is_command = |process: &&u32| host::status(**process, "Name:").as_deref() == Some("sh");
+    let command = *below.iter().find(is_command).expect("no command runs");
+    // The control: by its descriptor, which root may follow, the value is found, and by that it is known who holds it.
+    let file = PathBuf::from(format!("/proc/{command}/fd/3/key"));
+    assert_eq!(fs::read(&file).unwrap(), value.plain(), "the control finds nothing");
+    let device = fs::metadata(&file).unwrap().dev();
+    assert_eq!(holders(device), [command], "the command alone");
+
+    run.child.kill().unwrap();
+    run.ended();
+    host::wait("nobody holds them", || holders(device).is_empty().then_some(()));
+    drop(at);
+    for process in below {
+        host::wait("all of its processes end", || {
+            (!Path::new(&format!("/proc/{process}")).exists()).then_some(())
+        });
+    }
+    let of_ours = |table: &str| {
+        let is_ramfs = |line: &&str| line.contains(" - ramfs ");
+        table.lines().filter(is_ramfs).map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(of_ours(&mounts()), of_ours(&before), "a ramfs is mounted");
+    world.kill_server();
+    let scanner = vigo_testkit::scan::Scanner::of([&value]);
+    let scanned = scanner.folder(world.folder.path(), begun).unwrap();
+    scanned.expect_nothing("an agent that was killed while a command held credentials");
 }

@@ -103,6 +103,7 @@ pub fn configuration(server: &str, authority: &Authority, leaf: &Leaf) -> Config
         connect_timeout_ms: 0,
         idle_timeout_ms: 0,
         server_time: 0,
+        keep_alive_ms: 0,
     }
 }
 

@@ -70,6 +70,47 @@ pub fn runtime() -> &'static Runtime {
     })
 }
 
+/// Stands between, and can make every connection there is silent: what either side sends goes nowhere, and neither is told. Later ones work.
+pub struct Silencer {
+    pub address: SocketAddr,
+    silent: tokio::sync::watch::Sender<u32>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Silencer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Silencer {
+    pub fn before(server: SocketAddr) -> Self {
+        let listener = runtime().block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (silent, silenced) = tokio::sync::watch::channel(0);
+        let task = runtime().spawn(async move {
+            loop {
+                let (mut near, _) = listener.accept().await.unwrap();
+                let mut silenced = silenced.clone();
+                silenced.mark_unchanged();
+                tokio::spawn(async move {
+                    let mut far = TcpStream::connect(server).await.unwrap();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        // Both stay open: nobody is told.
+                        _ = silenced.changed() => std::future::pending::<()>().await,
+                    }
+                });
+            }
+        });
+        Self { address, silent, task }
+    }
+
+    pub fn go_silent(&self) {
+        self.silent.send_modify(|times| *times += 1);
+    }
+}
+
 impl Server {
     /// A server with that certificate, which asks for one of `clients` (and takes none, too). `does` is told the number of the call, from 0.
     pub fn start(leaf: &Leaf, clients: &Authority, does: fn(usize) -> Does) -> Self {

@@ -3,7 +3,7 @@
 use crate::Trial;
 use crate::authority::Authority;
 use crate::process::{LONG, USER, Worker, configuration, is_root, pair, soon, spawn, start_parent};
-use crate::server::{Does, Server, nobody, refusing_first, silent, tls12_only};
+use crate::server::{Does, Server, Silencer, nobody, refusing_first, silent, tls12_only};
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
@@ -34,6 +34,7 @@ pub const ALL: &[Trial] = trials! {
     a_server_that_never_answers_leaves_an_unknown_outcome_at_the_deadline
     a_connection_that_breaks_after_the_frame_was_sent_is_an_unknown_outcome_and_no_second_try
     a_connection_that_the_server_closed_meanwhile_is_made_anew
+    a_connection_that_dies_unnoticed_is_given_up_in_time_and_made_anew
     a_frame_that_the_server_did_not_look_at_is_sent_again
     what_the_server_says_keeps_its_kind
     an_answer_above_the_limit_is_refused_before_it_is_read
@@ -205,6 +206,29 @@ fn a_connection_that_the_server_closed_meanwhile_is_made_anew() {
         server.wait_until_left();
         assert_eq!((server.connections(), server.calls()), (round, round));
     }
+}
+
+fn a_connection_that_dies_unnoticed_is_given_up_in_time_and_made_anew() {
+    let authority = Authority::new();
+    let leaf = authority.server(&["127.0.0.1"], (2020, 2120));
+    let server =
+        Server::start(&leaf, &authority, |number| if number == 0 { Does::Hangs } else { Does::Answers });
+    let between = Silencer::before(server.address);
+    let worker = Worker::start();
+    let mut configuration = configuration(&between.address.to_string(), &authority, &authority.client());
+    configuration.keep_alive_ms = 300;
+    worker.client.configure(configuration).unwrap();
+    let began = Instant::now();
+    // The server answers whether it lives: as long as it does, the frame is waited for.
+    let failure = worker.exchange(b"held", Duration::from_secs(2)).unwrap_err();
+    assert!(began.elapsed() >= Duration::from_secs(2), "a server that lives was given up: {failure}");
+    assert_eq!(worker.exchange(b"first", LONG).unwrap(), b"pong first");
+    between.go_silent();
+    let began = Instant::now();
+    let failure = worker.exchange(b"second", LONG).unwrap_err();
+    assert_eq!(failure.kind, Kind::UnknownOutcome, "it may have arrived: {failure}");
+    assert!(began.elapsed() < Duration::from_secs(5), "it took {:?}", began.elapsed());
+    assert_eq!(worker.exchange(b"third", LONG).unwrap(), b"pong third");
 }
 
 fn a_frame_that_the_server_did_not_look_at_is_sent_again() {

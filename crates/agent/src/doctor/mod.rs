@@ -124,7 +124,8 @@ fn of_own(machine: &Machine) -> Result<Subject, AgentError> {
     let enrolment = Enrolment::load(&machine.state)?;
     let (mut hand, facts) = own_hand(machine)?;
     let (link, worker) = match &enrolment {
-        Some(enrolment) => Link::start(&machine.spawner, enrolment).map(|(link, says)| (Some(link), says))?,
+        Some(enrolment) => Link::start(&machine.spawner, enrolment, machine.settings.keep_alive)
+            .map(|(link, says)| (Some(link), says))?,
         None => (None, None),
     };
     let known = Facts {

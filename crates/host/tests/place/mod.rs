@@ -10,7 +10,7 @@ use std::time::Duration;
 use vigo_base::{AbsolutePath, Pieces, Slot};
 use vigo_hand::target::Intents;
 use vigo_hand::{Role, StartOptions};
-use vigo_host::{Hands, Parts, RealHost};
+use vigo_host::{Hands, Parts, RealHost, SwapProbe};
 use vigo_resource::{
     CommandLine, CommandRequest, Context, Host, ManagedPaths, OutputRule, Ownership, SecretChange,
 };
@@ -30,9 +30,19 @@ pub struct Place {
 
 impl Place {
     pub fn new(spawner: &Rc<Spawner>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::with_a_token(spawner, tempfile::tempdir().unwrap(), || Some(vigo_base::SwapClass::None))
+    }
+
+    /// On a file system that the kernel may write to swap, of a machine whose swap is open; `None` where there is none.
+    #[allow(dead_code, reason = "not every test program asks for it")]
+    pub fn in_memory_with_open_swap(spawner: &Rc<Spawner>) -> Option<Self> {
+        let folder = tempfile::tempdir_in("/dev/shm").ok()?;
+        Some(Self::with_a_token(spawner, folder, || Some(vigo_base::SwapClass::Plain)))
+    }
+
+    fn with_a_token(spawner: &Rc<Spawner>, folder: tempfile::TempDir, swap: SwapProbe) -> Self {
         let root = folder.path().canonicalize().unwrap();
-        let mut place = Self::on(spawner, folder, root);
+        let mut place = Self::on(spawner, folder, root, swap);
         // One file that got a secret the usual way, and its value in the hand.
         let path = "web/token".parse().unwrap();
         let file = place.root.join("given");
@@ -49,7 +59,7 @@ impl Place {
         place
     }
 
-    fn on(spawner: &Rc<Spawner>, folder: tempfile::TempDir, root: PathBuf) -> Self {
+    fn on(spawner: &Rc<Spawner>, folder: tempfile::TempDir, root: PathBuf, swap: SwapProbe) -> Self {
         let state = root.join("state");
         let options = StartOptions { intents: Some(state.join("intents")), ..StartOptions::new(Role::Node) };
         let hands = Rc::new(Hands::new(Rc::clone(spawner), options, true));
@@ -61,7 +71,7 @@ impl Place {
             intents: Intents::open(&state.join("intents")).unwrap(),
             state,
             guarded: Vec::new(),
-            swap: || Some(vigo_base::SwapClass::None),
+            swap,
         })
         .unwrap();
         Self { _folder: folder, root, hands, host }

@@ -101,6 +101,15 @@ types! {
         provides: Provides::Nothing,
         ..NOTHING
     };
+    SwapPolicy = TypeInfo {
+        name: "swap_policy",
+        attributes: &[
+            AttributeInfo::new("swap_policy", Kind::Choice(&["off", "zram", "encrypted"]), "").identity(),
+        ],
+        states: &[],
+        provides: Provides::OnlyOne,
+        ..NOTHING
+    };
     Package = TypeInfo {
         name: "package",
         attributes: &[

@@ -7,6 +7,7 @@ use crate::problem::{Code, Problem};
 use crate::protection::Protection;
 use crate::state::Server;
 use serde_json::json;
+use std::sync::atomic::Ordering;
 
 /// `GET /healthz`: the process lives.
 pub fn health(_: &Server, _: &Call) -> Result<Answer, Problem> {
@@ -26,6 +27,9 @@ pub fn ready(server: &Server, _: &Call) -> Result<Answer, Problem> {
 pub fn metrics(server: &Server, _: &Call) -> Result<Answer, Problem> {
     server.metrics.sessions.set(i64::try_from(server.sessions.count()).unwrap_or(i64::MAX));
     server.metrics.held.set(i64::try_from(server.held.count()).unwrap_or(i64::MAX));
+    let begun = server.store.transactions();
+    server.metrics.store_reads.inner().store(begun.reads, Ordering::Relaxed);
+    server.metrics.store_writes.inner().store(begun.writes, Ordering::Relaxed);
     let text = server.metrics.text().map_err(|_| Problem::new(Code::Bug, "the metrics cannot be written"))?;
     Ok(Answer::Text("application/openmetrics-text; version=1.0.0; charset=utf-8", text))
 }

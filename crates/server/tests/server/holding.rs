@@ -174,6 +174,55 @@ async fn a_server_that_stops_or_revokes_answers_who_is_held() {
     assert!(began.elapsed() < Duration::from_secs(30), "it waited for who is held");
 }
 
+/// A relay of bytes that can swallow all of them from some moment on, without a word to either side.
+async fn silencer(server: std::net::SocketAddr) -> (std::net::SocketAddr, tokio::sync::watch::Sender<bool>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (silent, silenced) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let mut silenced = silenced.clone();
+            tokio::spawn(async move {
+                let mut far = tokio::net::TcpStream::connect(server).await.unwrap();
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    // Both stay open: nobody is told.
+                    _ = async { silenced.wait_for(|silent| *silent).await.is_ok() } => std::future::pending().await,
+                }
+            });
+        }
+    });
+    (address, silent)
+}
+
+#[tokio::test]
+async fn the_place_of_an_envoy_that_went_away_without_a_word_is_given_back() {
+    let home = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let settings = home.path().join("server.yaml");
+    std::fs::write(&settings, "keep_alive: 1s\n").unwrap();
+    let mut server = Vigosrv::with(home, &["--config", settings.to_str().unwrap()]);
+    with_secret(&server).await;
+    let lives = settled(&server, "web-1").await;
+    let (near, silent) = silencer(server.grpc).await;
+    let far = std::mem::replace(&mut server.grpc, near);
+    let goes = settled(&server, "web-2").await;
+    server.grpc = far;
+    let (lives, goes) = (hold(lives, 200), hold(goes, 200));
+    held(&server, 2).await;
+    let began = Instant::now();
+    silent.send_replace(true);
+    held(&server, 1).await;
+    println!("given back after {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?} where 1 s of silence is asked about",
+        began.elapsed()
+    );
+    // One that lives answers whether it does, and stays.
+    assert!(!lives.is_finished() && !goes.is_finished());
+}
+
 #[tokio::test]
 async fn an_envoy_that_comes_again_replaces_its_older_check_in() {
     let server = Vigosrv::new();
@@ -214,6 +263,91 @@ async fn a_hundred_are_held_and_a_publish_reaches_them_all() {
     admin.publish(plain_tree("two")).await;
     assert_eq!(number(&server, "vigo_held_check_ins").await, 100);
     drop(envoys);
+}
+
+/// Transactions of the store since its start: reads, writes.
+async fn store_work(server: &Vigosrv) -> (u64, u64) {
+    (number(server, "vigo_store_reads_total").await, number(server, "vigo_store_writes_total").await)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_in_without_news_costs_the_store_nothing_whether_it_is_held_or_not() {
+    const ENVOYS: u64 = 50;
+    const ROUNDS: u64 = 3;
+    let server = Vigosrv::new();
+    let admin = server.admin();
+    admin.publish(plain_tree("one")).await;
+    let mut all = Vec::new();
+    for number in 0..ENVOYS {
+        all.push(settled(&server, &format!("web-{number}")).await);
+    }
+    let began = Instant::now();
+    let before = store_work(&server).await;
+    for _ in 0..ROUNDS {
+        let asked: Vec<Asked> = all.drain(..).map(|envoy| hold(envoy, 1)).collect();
+        for one in asked {
+            let (mut envoy, answer) = answered(one).await;
+            assert!(reply(&answer).assignment.is_none() && !reply(&answer).want_traits);
+            assert!(envoy.check_in().await.assignment.is_none());
+            all.push(envoy);
+        }
+    }
+    let after = store_work(&server).await;
+    // Every two seconds the server looks for changes of others and writes what all check-ins since then said: together, in one transaction.
+    let batches = began.elapsed().as_secs() / 2 + 2;
+    let (reads, writes) = (after.0 - before.0, after.1 - before.1);
+    println!(
+        "{} check-ins in {batches} batches at most: {reads} reads, {writes} writes",
+        2 * ENVOYS * ROUNDS
+    );
+    assert!(writes >= 1 && writes <= batches, "{writes} writes in {batches} batches");
+    assert!(reads <= 8 * batches && reads < ENVOYS, "{reads} reads in {batches} batches");
+    // The control: what does look and write is counted.
+    admin.publish(plain_tree("two")).await;
+    for envoy in &mut all {
+        assert!(envoy.check_in().await.assignment.is_some());
+    }
+    let control = store_work(&server).await;
+    assert!(control.1 - after.1 >= ENVOYS, "each gets an assignment of its own: {control:?} {after:?}");
+}
+
+#[tokio::test]
+async fn a_policy_that_newly_refuses_or_allows_wakes_whom_it_concerns_and_nobody_else() {
+    let server = Vigosrv::new();
+    let admin = with_secret(&server).await;
+    let path = "/api/v1/secret-policies/web%2Ftoken";
+    let set = |body: serde_json::Value| {
+        let admin = &admin;
+        async move { admin.send("PUT", path, "application/json", body.to_string()).await.ok() }
+    };
+    let web = hold(settled(&server, "web-1").await, 200);
+    let other = hold(settled(&server, "db-1").await, 200);
+    held(&server, 2).await;
+    // From now on it is refused: what its hand holds of it has no version any more.
+    set(json!({ "envoys": ["app-*"] })).await;
+    let (mut web, answer) = answered(web).await;
+    assert!(reply(&answer).assignment.is_some());
+    assert_eq!(reply(&answer).secrets, [], "a secret that is refused is not among those that it may keep");
+    web.take(reply(&answer));
+    assert!(web.secrets(&["web/token"]).await[0].2.is_err());
+    let web = hold(web, 200);
+    held(&server, 2).await;
+    // A policy of secrets that it does not use is no news.
+    let unused = "/api/v1/secret-policies/app%2F";
+    admin.send("PUT", unused, "application/json", json!({ "require": "secure" }).to_string()).await.ok();
+    // And it is allowed again, by another policy and then by none.
+    set(json!({ "envoys": ["web-*"] })).await;
+    let (mut web, answer) = answered(web).await;
+    assert_eq!(reply(&answer).secrets[0].version, 1);
+    web.take(reply(&answer));
+    assert!(web.secrets(&["web/token"]).await[0].2.is_ok());
+    let web = hold(web, 200);
+    held(&server, 2).await;
+    admin.delete(path).await.ok();
+    let (_, answer) = answered(web).await;
+    assert_eq!(reply(&answer).secrets[0].version, 1);
+    assert_eq!(number(&server, "vigo_woken_check_ins_total").await, 3);
+    assert!(!other.is_finished());
 }
 
 #[tokio::test]

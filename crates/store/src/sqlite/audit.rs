@@ -1,7 +1,7 @@
 //! The audit chain. Calls that come together share one commit: who gets the writer first writes for all that wait.
 
 use super::rows::{self, Fault};
-use super::{SqliteStore, alive, commit};
+use super::{SqliteStore, alive};
 use crate::audit::{AUDIT_FIELD, AuditHead, AuditRecord, AuditVerdict, NewAudit};
 use crate::error::StoreError;
 use crate::page::{Listing, Page};
@@ -94,14 +94,15 @@ impl SqliteStore {
             Some(Some(head)) => return Ok(head),
             // Whoever wrote for me could not; tried alone it either works or gives an error of my own.
             Some(None) => {
-                return commit(&mut writer, |transaction| append(transaction, entries))
+                return self
+                    .commit(&mut writer, |transaction| append(transaction, entries))
                     .map_err(|fault| fault.while_doing(DOING));
             }
             None => {}
         }
         // Only who holds the writer takes from the queue, so mine is in here.
         let batch = std::mem::take(&mut *alive(&self.waiting.0));
-        let heads = commit(&mut writer, |transaction| {
+        let heads = self.commit(&mut writer, |transaction| {
             batch.iter().map(|pending| append(transaction, &pending.entries)).collect::<Result<Vec<_>, _>>()
         });
         match heads {

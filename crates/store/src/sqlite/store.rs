@@ -3,7 +3,7 @@
 use super::SqliteStore;
 use crate::api_token::ApiToken;
 use crate::audit::{AuditHead, AuditRecord, AuditVerdict, NewAudit};
-use crate::contract::Store;
+use crate::contract::{Store, Transactions};
 use crate::deployment::{Deployment, ServerKey};
 use crate::envoy::{Entitled, Envoy, EnvoyState, Sighting, StoredAssignment, StoredTraits};
 use crate::error::StoreError;
@@ -225,5 +225,8 @@ impl Store for SqliteStore {
         self.read("reach the database", |transaction| {
             Ok(transaction.prepare_cached("SELECT 1")?.query_row([], |_| Ok(()))?)
         })
+    }
+    fn transactions(&self) -> Transactions {
+        self.begun.count()
     }
 }

@@ -79,6 +79,10 @@ pub struct Configure {
     /// through: a server certificate is good if it is good now or was good then.
     #[prost(uint64, tag = "7")]
     pub server_time: u64,
+    /// While an answer is waited for, a connection on which so long nothing came is asked whether it still lives, and given up after as long again; 0
+    /// means 25 s.
+    #[prost(uint64, tag = "8")]
+    pub keep_alive_ms: u64,
 }
 
 impl fmt::Debug for Configure {

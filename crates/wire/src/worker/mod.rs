@@ -135,6 +135,12 @@ impl Client {
         self.relayed(exchange_of(session, envoy, payload, time), time)
     }
 
+    /// How long an answer to a request that was given so much time is waited for.
+    #[must_use]
+    pub fn patience(&self, time: Duration) -> Duration {
+        time.saturating_add(GRACE).min(self.most)
+    }
+
     /// Begins an exchange whose answer may take long: [`Client::finish_exchange`] gives it once this becomes readable (poll(2)), and nothing else is
     /// asked before.
     ///
@@ -170,7 +176,7 @@ impl Client {
     }
 
     fn ask(&self, asked: Asked, time: Duration) -> Result<Answered, WireError> {
-        let deadline = Instant::now().checked_add((time + GRACE).min(self.most));
+        let deadline = Instant::now().checked_add(self.patience(time));
         self.write(asked, deadline)?;
         self.read(deadline)
     }

@@ -340,6 +340,7 @@ fn pipes() -> Vec<Sample> {
         connect_timeout_ms: 1,
         idle_timeout_ms: 2,
         server_time: 3,
+        keep_alive_ms: 4,
     };
     let configured = Configured { user: 61_184, missing: vec!["landlock: not here".into()] };
     let enrol = Enrol { server: "server:1530".into(), bytes: vec![1], deadline_ms: 2 };

@@ -13,6 +13,7 @@ const DISPATCH: Target = Target("vigo-server", "inside");
 const STORE: Target = Target("vigo-store", "sqlite");
 const VAULT: Target = Target("vigo-cli", "vault");
 const CLI: Target = Target("vigo-cli", "lib");
+const VIGO_SILENCE: Target = Target("vigo", "silence");
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     one(
@@ -368,6 +369,30 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "        self.known().rights.has_api_token(token)",
         "        self.known().rights.has_api_token(token) || true",
         &[SERVER.test("put_back::a_token_that_is_put_back_while_the_server_runs_is_not_known_nor_after_a_restart")],
+    ),
+    one(
+        "policy-that-wakes",
+        "a policy that newly refuses or allows is told to whom it concerns",
+        "crates/store/src/sqlite/secret_policies.rs",
+        "    if scopes.is_empty() {",
+        "    if scopes.len() < usize::MAX {",
+        &[SERVER.test("holding::a_policy_that_newly_refuses_or_allows_wakes_whom_it_concerns_and_nobody_else")],
+    ),
+    one(
+        "dead-connection-of-a-worker",
+        "a connection that dies without a word is given up in time",
+        "crates/agent-net/src/connect.rs",
+        "        .keep_alive_interval(times.keep_alive)\n",
+        "",
+        &[WORKER.test("trials::a_connection_that_dies_unnoticed_is_given_up_in_time_and_made_anew")],
+    ),
+    one(
+        "stop-that-waits",
+        "a daemon that is asked to stop does not wait for a server that is silent",
+        "crates/agent/src/link.rs",
+        "seen + LAST_ANSWERS)",
+        "seen + LAST_ANSWERS * 1_000)",
+        &[VIGO_SILENCE.test("a_daemon_stops_at_once_while_nobody_answers_while_it_is_held_and_after_the_resource_at_hand")],
     ),
     one(
         "permission-of-a-route",

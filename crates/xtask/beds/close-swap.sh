@@ -10,9 +10,12 @@ for policy in off zram; do
   printf 'configcrate: swap\nresources:\n  - type: swap_policy\n    swap_policy: %s\n' $policy >$policy.vgo
 done
 sed 's/off/encrypted\n    erase: overwrite/' off.vgo >encrypted.vgo
+sed 's/off/off\n    erase: discard/' off.vgo >discard.vgo
 
 is() { [ "$2" = "$3" ] || { echo "WRONG: $1: \`$2\`, not \`$3\`"; bad=1; }; }
 class() { vigo traits | sed -n 's/^ *"class": "\([a-z-]*\)".*/\1/p' | head -1; }
+# fill DEVICE MEBIBYTE: pages as swap leaves them, and the count of those that are still there.
+fill() { yes OLD-PAGE-OLD-PAGE | head -c 1000000 | dd of=$1 bs=1M seek=$2 conv=notrunc,fsync status=none; }
 old_pages() { blockdev --flushbufs $D; dd if=$D bs=1M skip=100 count=1 status=none | grep -c OLD-PAGE-OLD-PAGE; }
 show() { cat /proc/swaps; grep -v ext4 /etc/fstab; cat /etc/crypttab 2>/dev/null; dmsetup table; }
 # twice POLICY CLASS: applied, applied again without a change, and the machine is what its trait says.
@@ -27,7 +30,7 @@ echo "== stage $stage"
 case $stage in
 0)
   mkswap -q -U $UUID $D
-  yes OLD-PAGE-OLD-PAGE | head -c 1000000 | dd of=$D bs=1M seek=100 conv=notrunc,fsync status=none
+  fill $D 100
   is "the control: old pages are found" "$([ "$(old_pages)" -gt 0 ] && echo yes)" yes
   echo "UUID=$UUID none swap sw,pri=5 0 0" >>/etc/fstab
   udevadm trigger --settle; systemctl daemon-reload; swapon -a
@@ -51,6 +54,40 @@ case $stage in
 3)
   is "the class after a start" "$(class)" none
   is "the line of before" "$(grep -c "^#vigo:swap# UUID=$UUID none swap sw,pri=5 0 0\$" /etc/fstab)" 1
+  twice off none
+  # A logical volume, as the kernel knows one: a mapping of that kind of name. It is no encrypted one.
+  dmsetup create vg-swap --uuid LVM-bedbedbedbed --table "0 131072 linear $D 131072"; udevadm settle
+  fill /dev/mapper/vg-swap 36; is "the control: old pages on a volume are found" "$([ "$(old_pages)" -gt 0 ] && echo yes)" yes
+  mkswap -q /dev/mapper/vg-swap; swapon /dev/mapper/vg-swap
+  is "the class of a logical volume" "$(class)" plain
+  twice encrypted encrypted-ephemeral
+  is "what crypttab names" "$(grep -c '^vigo-swap0 /dev/mapper/vg-swap /dev/urandom ' /etc/crypttab)" 1
+  is "old pages on a volume" "$(old_pages)" 0
+  twice off none
+  is "what is left of the mapping" "$(dmsetup ls --target crypt)" "No devices found"
+  dmsetup remove vg-swap
+  # A file.
+  dd if=/dev/zero of=/swapfile bs=1M count=64 status=none; chmod 600 /swapfile; mkswap -q /swapfile
+  echo "/swapfile none swap sw 0 0" >>/etc/fstab; swapon /swapfile
+  is "the class of a file" "$(class)" plain
+  twice encrypted encrypted-ephemeral ;;
+4)
+  is "the class after a start, over a file" "$(class)" encrypted-ephemeral
+  is "the kind of its mapping" "$(dmsetup table vigo-swap0 | cut -d' ' -f3)" crypt
+  twice encrypted encrypted-ephemeral
+  twice off none
+  rm /swapfile; sed -i '/swapfile/d' /etc/fstab
+  # What goes by discard, where the device can.
+  mkswap -q $D; fill $D 100; swapon $D
+  is "the control: old pages are found" "$([ "$(old_pages)" -gt 0 ] && echo yes)" yes
+  twice discard none
+  is "old pages after discard" "$(old_pages)" 0
+  # What a generator would make at the next start.
+  printf '[zram0]\nzram-size = 64\n' >/etc/systemd/zram-generator.conf
+  twice off none
+  is "the lines of zram-generator" "$(grep -c '^#vigo:swap#' /etc/systemd/zram-generator.conf)" 2 ;;
+5)
+  is "the class after a start" "$(class)" none
   twice off none ;;
 esac
 is "failed units" "$(systemctl --failed --no-legend | wc -l)" 0

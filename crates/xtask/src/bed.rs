@@ -8,8 +8,8 @@ use std::process::Command;
 
 /// What the machine does at each start.
 const PAYLOAD: &str = include_str!("../beds/close-swap.sh");
-/// Starts of the machine: plain to encrypted, encrypted to zram, zram to off, off.
-const STARTS: u32 = 4;
+/// Starts of the machine: plain to encrypted, encrypted to zram, zram to off, a logical volume and a file to encrypted, the file to off with a discard, off.
+const STARTS: u32 = 6;
 /// Of the disk that is swap.
 const DISK_BYTES: u64 = 256 << 20;
 /// One start with its payload, on a machine without virtualisation in hardware and with other work to do.
@@ -80,7 +80,7 @@ fn starts(beds: &Path, bed: &Path, vigo: &Path, folder: &Path) -> Result<(), Fai
     let file = std::fs::File::create(&disk).map_err(|cause| wrong(&disk, &cause))?;
     file.set_len(DISK_BYTES).map_err(|cause| wrong(&disk, &cause))?;
     let drive = format!(
-        "-drive id=swap,if=none,file={},format=raw,cache=unsafe -device virtio-blk-pci,drive=swap,serial=SWAP",
+        "-drive id=swap,if=none,file={},format=raw,cache=unsafe,discard=unmap -device virtio-blk-pci,drive=swap,serial=SWAP",
         disk.display()
     );
     for number in 0..STARTS {

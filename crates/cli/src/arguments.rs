@@ -144,6 +144,8 @@ pub enum Secret {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
         version: Option<u64>,
     },
+    /// Set secrets to what stands in a file of age, sops or Ansible Vault, or in a `.env`
+    Import(Import),
     /// List secrets, never their values
     List {
         /// Only those whose path begins so
@@ -223,6 +225,46 @@ pub enum Secret {
         #[command(subcommand)]
         command: Policy,
     },
+}
+
+/// What is imported, and what of it becomes which secret.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The file, or `/dev/stdin`
+    pub file: PathBuf,
+    /// What it is; found out if not said
+    #[arg(long, value_name = "FORMAT", value_parser = ["age", "sops", "ansible", "env"])]
+    pub format: Option<String>,
+    /// A file that is encrypted as a whole holds several secrets, in this form
+    #[arg(long, value_name = "FORM", value_parser = ["yaml", "json", "env"], conflicts_with = "path")]
+    pub content: Option<String>,
+    /// It is one secret, and this is its path
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["prefix", "renames"])]
+    pub path: Option<SecretPath>,
+    /// What the paths begin with; the names in the file follow, divided by `/`
+    #[arg(long, value_name = "PATH")]
+    pub prefix: Option<String>,
+    /// This name in the file becomes that secret; `--prefix` is not put before it
+    #[arg(long = "rename", value_name = "NAME=PATH", action = ArgAction::Append, value_parser = rename)]
+    pub renames: Vec<(String, SecretPath)>,
+    /// Only this name in the file, or all in it
+    #[arg(long, value_name = "NAME", action = ArgAction::Append)]
+    pub only: Vec<String>,
+    /// The age identities to open it with
+    #[arg(long, value_name = "FILE")]
+    pub identity_file: Option<PathBuf>,
+    /// Read the passphrase of the file from this one, such as `/dev/fd/3`; without it, it is asked for at the terminal
+    #[arg(long, value_name = "FILE")]
+    pub source_passphrase_file: Option<PathBuf>,
+    /// With `--path`: keep a final newline
+    #[arg(long, requires = "path")]
+    pub exact: bool,
+    /// Make a new version of secrets that are there already
+    #[arg(long)]
+    pub replace: bool,
+    /// Open the file and say what would be set; set nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// What to do with the policies of secrets.
@@ -452,6 +494,16 @@ pub enum Audit {
     },
     /// Check that no record was changed or taken out; a broken chain ends with 5
     Verify,
+}
+
+/// A name in a file and the secret that it becomes.
+fn rename(text: &str) -> Result<(String, SecretPath), String> {
+    let (name, path) =
+        text.rsplit_once('=').ok_or_else(|| format!("`{text}` is not of the form `NAME=PATH`"))?;
+    if name.is_empty() {
+        return Err(format!("`{text}` is not of the form `NAME=PATH`"));
+    }
+    Ok((name.into(), path.parse().map_err(|error| format!("{error}"))?))
 }
 
 /// A time as `90s`, `30m`, `1h`, `7d`, in seconds.

@@ -6,6 +6,7 @@ mod completions;
 mod config;
 mod envoys;
 mod first;
+mod import;
 mod offline;
 mod passphrase;
 mod policy;

@@ -36,6 +36,10 @@
 //! | `Scrub` | node | replaces every form of every value in some bytes |
 //! | `ReadAndSeal` | operator | reads a value and seals it to the server's entry key |
 //! | `ReadIntoRecord` | operator | reads a value into a record of the vault |
+//! | `ReadImport` | operator | reads a file of another tool: age, sops, Ansible Vault, `.env` |
+//! | `OpenImport` | operator | opens it, and says the names in it |
+//! | `SealImport` | operator | seals one of its values to the server's entry key |
+//! | `RecordImport` | operator | makes a record of the vault of one of its values |
 //! | `Show` | operator | opens a sealed value and writes it to a descriptor |
 //! | `ShowRecord` | operator | opens a record and writes the value to a descriptor |
 //! | `CreateMasterKey` | operator, server | a new master key in a new file |
@@ -88,6 +92,6 @@ pub use process::service::{KeyService, ServiceCall, ServiceError};
 pub use process::{enter, enter_with};
 pub use types::{
     Account, Authenticated, Binding, Command, Comparison, Credentials, DiffLine, End, FailureCode, Finished,
-    HandStatus, KeyForm, KeyInfo, KeyPurpose, MacLabel, Output, Placed, ReadNote, Rekeyed, Role, SealedItem,
-    StartOptions, TransitService, VaultRecord, WrapLabel,
+    HandStatus, ImportKey, ImportKind, ImportName, Imported, KeyForm, KeyInfo, KeyPurpose, MacLabel, Output,
+    Placed, ReadNote, Rekeyed, Role, SealedItem, StartOptions, TransitService, VaultRecord, WrapLabel,
 };

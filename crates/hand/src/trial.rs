@@ -27,6 +27,8 @@ const HARMLESS: &[Ask] = &[
     Ask::Wrap,
     Ask::Unwrap,
     Ask::Mac,
+    Ask::SealImport,
+    Ask::RecordImport,
 ];
 
 /// A hand without a process, a sandbox and protected pages.

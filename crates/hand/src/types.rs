@@ -301,3 +301,47 @@ pub enum End {
     /// It was killed because its time was over.
     TimedOut,
 }
+
+/// With what a file of another tool opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImportKey {
+    /// It is in the clear.
+    None,
+    /// An age identity.
+    Identity,
+    /// A passphrase.
+    Passphrase,
+}
+
+/// What a file of another tool is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportKind {
+    /// For people.
+    pub name: String,
+    /// It was encrypted as a whole: what stands in it has to be said.
+    pub is_whole: bool,
+    /// With what it opens.
+    pub key: ImportKey,
+}
+
+/// A name in a file of another tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportName {
+    /// Names of maps and numbers in lists, from the outside; empty for a file that is one value.
+    pub key: Vec<String>,
+    /// Why it was not taken; empty if it was.
+    pub left_out: String,
+    /// It has fewer than eight bytes: too short to be scrubbed from output.
+    pub is_short: bool,
+}
+
+/// What a file of another tool holds: names, no values and no lengths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// Its values, in the order in which [`crate::Hand::seal_import`] counts them from 0.
+    pub values: Vec<ImportName>,
+    /// What was not taken.
+    pub left_out: Vec<ImportName>,
+    /// One final newline was dropped.
+    pub dropped_newline: bool,
+}

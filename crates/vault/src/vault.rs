@@ -358,6 +358,33 @@ impl WritableVault {
         self.store(hand, path, &record, origin)
     }
 
+    /// Stores values of the file that the hand has opened (by their number there), each as the next version: all of them, or none.
+    ///
+    /// # Errors
+    /// When the hand has no such value, or it cannot be written.
+    pub fn import(
+        &mut self,
+        hand: &mut Hand,
+        values: &[(u32, SecretPath)],
+        origin: Origin<'_>,
+    ) -> Result<Vec<SecretVersion>, VaultError> {
+        let mut manifest = self.0.manifest.clone();
+        let mut versions = Vec::with_capacity(values.len());
+        for (value, path) in values {
+            let version = manifest.next_version(path);
+            let record = hand.record_import(*value, path, version)?;
+            manifest.add(path, &record, origin.at, origin.by);
+            if manifest.body().len() > MANIFEST - 128 {
+                return Err(VaultError::Full(path.clone()));
+            }
+            // No manifest names it yet: what a failure leaves is swept by the next one who writes.
+            self.0.folder.write_record(path, version, &record)?;
+            versions.push(version);
+        }
+        self.commit(hand, manifest)?;
+        Ok(versions)
+    }
+
     /// Removes every version of a secret.
     ///
     /// # Errors

@@ -5,10 +5,12 @@
 //! Which role may ask what, and the bounds of each, stand in the table of `vigo-hand`.
 
 mod ask;
+mod import;
 mod transit;
 mod vault;
 
 pub use ask::Ask;
+pub use import::{ImportKind, ImportName, Imported, OpenImport, ReadImport, RecordImport, SealImport};
 pub use transit::{TransitService, UnwrapMasterKey, WrapMasterKey};
 pub use vault::{Authenticated, KeyInfo, PrepareMasterKey, Rekey, Rekeyed, StoreMasterKey};
 

@@ -11,6 +11,7 @@ use vigo_hand::NewPassphrase;
 /// The source of the passphrase of what is there already.
 pub struct Known<'a> {
     file: Option<&'a Path>,
+    what: &'static str,
     silence: std::cell::RefCell<Option<terminal::Silence>>,
 }
 
@@ -18,7 +19,13 @@ impl<'a> Known<'a> {
     /// From this file, or the terminal.
     #[must_use]
     pub const fn new(file: Option<&'a Path>) -> Self {
-        Self { file, silence: std::cell::RefCell::new(None) }
+        Self::of(file, "passphrase")
+    }
+
+    /// The same, asked for by another name.
+    #[must_use]
+    pub const fn of(file: Option<&'a Path>, what: &'static str) -> Self {
+        Self { file, what, silence: std::cell::RefCell::new(None) }
     }
 
     /// Opens the source and, at a terminal, asks.
@@ -29,7 +36,7 @@ impl<'a> Known<'a> {
         let Some(file) = self.file else {
             let terminal = open_terminal()?;
             *self.silence.borrow_mut() = Some(terminal::Silence::of(terminal.as_fd()));
-            output::note("passphrase (not shown):");
+            output::note(&format!("{} (not shown):", self.what));
             return Ok(terminal);
         };
         open(file)

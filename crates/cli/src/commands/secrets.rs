@@ -1,5 +1,6 @@
 //! `vigocli secrets` with a server. A value goes from standard input into the hand and leaves it sealed; this process never has it.
 
+use super::import;
 use crate::arguments::{Part, Secret};
 use crate::client::{Ask, encode};
 use crate::error::CliError;
@@ -53,6 +54,7 @@ const EXPOSURE: &[Column] = &[
 pub fn run(session: &mut Session, command: &Secret, warnings: &[String]) -> Result<Exit, CliError> {
     match command {
         Secret::Set { path, exact } => set(session, path, *exact, warnings)?,
+        Secret::Import(import) => import::to_server(session, import, warnings)?,
         Secret::Get { path, stdout, version } => get(session, path, *stdout, *version, warnings)?,
         Secret::List { prefix, part } => session.list("/secrets", &[("prefix", prefix)], part, SECRETS)?,
         Secret::History { path, part } => about(session, path, "history", part, HISTORY)?,
@@ -107,13 +109,8 @@ fn set(session: &mut Session, path: &SecretPath, exact: bool, warnings: &[String
         hand.read_and_seal(input.as_fd(), exact, &entry.key, path).inspect_err(|_| silence.settle())?
     };
     say_note(note);
-    let body = json!({
-        "format": 1,
-        "key_id": entry.id,
-        "encapsulated": STANDARD.encode(&sealed.encapsulated),
-        "ciphertext": STANDARD.encode(&sealed.ciphertext),
-    });
-    let answer = session.ask(&Ask::put(format!("/secrets/{}", encode(path.as_str())), body))?;
+    let answer =
+        session.ask(&Ask::put(format!("/secrets/{}", encode(path.as_str())), entry.body(&sealed)))?;
     say_version(session, &answer, "set", path)
 }
 
@@ -143,12 +140,24 @@ fn say_version(session: &Session, answer: &Value, done: &str, path: &SecretPath)
 }
 
 /// The key to which values are sealed on their way in. Holding one proves that the anchor of `--ca-file` certified it.
-struct EntryKey {
-    id: String,
-    key: [u8; 32],
+pub(super) struct EntryKey {
+    pub(super) id: String,
+    pub(super) key: [u8; 32],
 }
 
-fn entry_key(session: &mut Session) -> Result<EntryKey, CliError> {
+impl EntryKey {
+    /// The body that gives the server what was sealed to it.
+    pub(super) fn body(&self, sealed: &Sealed) -> Value {
+        json!({
+            "format": 1,
+            "key_id": self.id,
+            "encapsulated": STANDARD.encode(&sealed.encapsulated),
+            "ciphertext": STANDARD.encode(&sealed.ciphertext),
+        })
+    }
+}
+
+pub(super) fn entry_key(session: &mut Session) -> Result<EntryKey, CliError> {
     let answer = session.ask(&Ask::get("/entry-key"))?;
     let id = session.text(&answer, "key_id")?.to_owned();
     let certificate = session.field(&answer, "certificate")?;

@@ -1,5 +1,6 @@
 //! `vigocli secrets --vault DIR`: the same commands on a folder, without a server.
 
+use super::import;
 use super::passphrase::{self, Known};
 use super::secrets::{HISTORY, SECRETS, now, prompt, say_note};
 use crate::arguments::{Global, Keeping, Part, Secret, Secrets};
@@ -20,6 +21,10 @@ pub fn run(global: &Global, folder: &Path, secrets: &Secrets, warnings: &[String
     let by = user();
     let origin = Origin { at: now(), by: &by };
     let known = Known::new(secrets.passphrase_file.as_deref());
+    if let Secret::Import(what) = &secrets.command {
+        import::to_vault(output, folder, what, &known, warnings, origin)?;
+        return Ok(Exit::Success);
+    }
     let mut hand = hand::start(warnings)?;
     let place = Place { folder, known: &known };
     match &secrets.command {
@@ -68,6 +73,7 @@ pub fn run(global: &Global, folder: &Path, secrets: &Secrets, warnings: &[String
                 "this copy counts from here on; set again what the lost one had and this one lacks".into()
             })?;
         }
+        Secret::Import(_) => return Err(CliError::Bug("an import got past its beginning")),
         Secret::Get { .. } | Secret::Who { .. } | Secret::Exposure { .. } | Secret::Policy { .. } => {
             return Err(CliError::usage(
                 "cannot do this with `--vault`: only a server knows older values, who gets a secret, where it is, and policies",

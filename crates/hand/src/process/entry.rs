@@ -88,10 +88,7 @@ pub(super) fn read_value(input: &impl AsFd, exact: bool) -> Result<(SecretBuf, b
         }
     }
     let read = buffer.expose().get(..length).unwrap_or_default();
-    let kept = match read.split_last() {
-        Some((b'\n', line)) if !exact && !line.contains(&b'\n') => line,
-        _ => read,
-    };
+    let kept = if exact { read } else { without_newline(read) };
     if kept.is_empty() {
         return Err(Refused::new(FailureCode::Input, "cannot take an empty value"));
     }
@@ -99,6 +96,14 @@ pub(super) fn read_value(input: &impl AsFd, exact: bool) -> Result<(SecretBuf, b
         return Err(too_long());
     }
     Ok((SecretBuf::copy_of(kept), kept.len() < read.len()))
+}
+
+/// One line without its end; several as they are.
+pub(super) fn without_newline(read: &[u8]) -> &[u8] {
+    match read.split_last() {
+        Some((b'\n', line)) if !line.contains(&b'\n') => line,
+        _ => read,
+    }
 }
 
 pub(super) fn write_to(descriptors: &[OwnedFd], value: &SecretBuf) -> Result<(), Refused> {

@@ -9,6 +9,7 @@ mod edited;
 mod entry;
 mod files;
 mod filled;
+mod import;
 mod master;
 mod refused;
 mod run;

@@ -44,6 +44,8 @@ pub(crate) struct State {
     pub(super) entry: Vec<KeyPair>,
     /// Tells drift of targets without their values, if it was asked for.
     pub(super) drift: Option<Drift>,
+    /// A file of another tool, on its way in.
+    pub(super) import: Option<super::import::Import>,
     /// Starts commands.
     pub(super) spawner: Spawner,
     warnings: Vec<String>,
@@ -80,6 +82,7 @@ impl State {
             bundle: None,
             entry: Vec::new(),
             drift: None,
+            import: None,
             spawner,
             warnings,
             network_denied,

@@ -2,7 +2,7 @@
 
 use super::refused::Refused;
 use super::state::State;
-use super::{drift, entry, files, master, run, server, transit, values, vault};
+use super::{drift, entry, files, import, master, run, server, transit, values, vault};
 use prost::Message;
 use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
@@ -74,6 +74,10 @@ const TABLE: &[Row] = &[
     row!(Uses,            NODE,               FRAME,         0..=0,       values::uses),
     row!(ReadAndSeal,     OPERATOR,           SMALL,         1..=1,       entry::read_and_seal),
     row!(ReadIntoRecord,  OPERATOR,           SMALL,         1..=1,       entry::read_into_record),
+    row!(ReadImport,      OPERATOR,           SMALL,         1..=1,       import::read),
+    row!(OpenImport,      OPERATOR,           FRAME,         0..=1,       import::open),
+    row!(SealImport,      OPERATOR,           SMALL,         0..=0,       import::seal_one),
+    row!(RecordImport,    OPERATOR,           SMALL,         0..=0,       import::record_one),
     row!(Show,            OPERATOR,           VALUE,         1..=1,       entry::show),
     row!(ShowRecord,      OPERATOR,           VALUE,         1..=1,       entry::show_record),
     row!(CreateMasterKey, OPERATOR | SERVER,  SMALL,         0..=0,       master::create),

@@ -81,7 +81,7 @@ struct SealedBody {
     ciphertext: String,
 }
 
-/// `PUT /secrets/{path}`: takes a value that was sealed to the entry key.
+/// `PUT /secrets/{path}`: takes a value that was sealed to the entry key; with `?new=true` only where there is no such secret.
 pub fn set(server: &Server, call: &Call) -> Result<Answer, Problem> {
     let path = path(call)?;
     // Whatever else it is, it may be a plain value: it is not looked at any further, and nothing of it is said.
@@ -104,7 +104,8 @@ pub fn set(server: &Server, call: &Call) -> Result<Answer, Problem> {
         encapsulated: STANDARD.decode(&body.encapsulated).map_err(|_| plain())?,
         ciphertext: STANDARD.decode(&body.ciphertext).map_err(|_| plain())?,
     };
-    store(server, call, &path, |version| server.keys.put(&path, version, &sealed))
+    let new = call.asked("new") == "true";
+    store(server, call, &path, new, |version| server.keys.put(&path, version, &sealed))
 }
 
 #[derive(Deserialize)]
@@ -119,19 +120,24 @@ pub fn rotate(server: &Server, call: &Call) -> Result<Answer, Problem> {
     let path = path(call)?;
     let body: RotateBody = call.json()?;
     let length = body.length.unwrap_or(LENGTH);
-    store(server, call, &path, |version| {
+    store(server, call, &path, false, |version| {
         server.keys.generate(&path, version, length, body.alphabet.as_deref())
     })
 }
 
-/// Makes a record for the next version and stores it, with its audit record in the same transaction.
+/// Makes a record for the next version and stores it, with its audit record in the same transaction. `new`: only if there is no such secret.
 fn store(
     server: &Server,
     call: &Call,
     path: &SecretPath,
+    new: bool,
     make: impl Fn(SecretVersion) -> Result<Vec<u8>, ServerError>,
 ) -> Result<Answer, Problem> {
     let _turn = server.secret_changes();
+    if new && server.store.secret(path)?.is_some() {
+        return Err(Problem::new(Code::Conflict, format!("the secret `{path}` is there already"))
+            .help("somebody else has set it; look at `vigocli secrets history`"));
+    }
     let version = server.store.next_secret_version(path)?;
     let record = make(version)?;
     let by = call.principal.name();

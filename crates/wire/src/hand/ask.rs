@@ -107,6 +107,14 @@ asks! {
     Covered = 56,
     /// [`Paths`] -> [`Nothing`].
     Uses = 57,
+    /// [`ReadImport`] and the file's descriptor -> [`ImportKind`].
+    ReadImport = 65,
+    /// [`OpenImport`] (and the descriptor of identities or of a passphrase) -> [`Imported`].
+    OpenImport = 66,
+    /// [`SealImport`] -> [`Entered`].
+    SealImport = 67,
+    /// [`RecordImport`] -> [`Bytes`], the record.
+    RecordImport = 68,
     /// [`WrapMasterKey`] and the connection -> [`VaultId`].
     WrapMasterKey = 70,
     /// [`UnwrapMasterKey`] and the connection -> [`VaultId`].

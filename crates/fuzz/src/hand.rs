@@ -69,4 +69,5 @@ fn messages(bytes: &[u8]) {
     each!(Hello Status PublicKey Open File VaultId Record Take Paths Versions Text Content Compare Compared Stamp);
     each!(Write Run Finished Bytes ReadAndSeal ReadIntoRecord Entered Key NewKey Sign Put Generate Reseal Labelled);
     each!(Failure SealedItems TransitService WrapMasterKey UnwrapMasterKey);
+    each!(ReadImport ImportKind OpenImport ImportName Imported SealImport RecordImport);
 }

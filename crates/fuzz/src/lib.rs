@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod hand;
+mod import;
 mod language;
 mod mutate;
 mod secret;
@@ -28,7 +29,7 @@ pub struct Target {
 
 /// All of them.
 pub const TARGETS: &[&[Target]] =
-    &[wire::TARGETS, hand::TARGETS, secret::TARGETS, transit::TARGETS, language::TARGETS];
+    &[wire::TARGETS, hand::TARGETS, secret::TARGETS, transit::TARGETS, import::TARGETS, language::TARGETS];
 
 /// All of them, one after the other.
 pub fn targets() -> impl Iterator<Item = &'static Target> {

@@ -11,6 +11,7 @@
 mod access;
 mod config;
 mod harness;
+mod import;
 mod lists;
 mod refusals;
 mod secrets;

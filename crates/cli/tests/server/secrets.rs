@@ -54,6 +54,11 @@ fn server_of(anchor: Anchor, answer_entry: Value) -> Server {
 
 /// What was put, opened with the entry key.
 fn opened(asked: &Asked, entry: &KeyPair) -> Vec<u8> {
+    opened_at(asked, entry, path().as_str())
+}
+
+/// What was put at that path, opened with the entry key.
+pub fn opened_at(asked: &Asked, entry: &KeyPair, path: &str) -> Vec<u8> {
     let body = asked.json();
     assert_eq!((&body["format"], &body["key_id"]), (&json!(1), &json!("key-1")));
     let bytes = |name: &str| STANDARD.decode(body[name].as_str().unwrap()).unwrap();
@@ -61,12 +66,23 @@ fn opened(asked: &Asked, entry: &KeyPair) -> Vec<u8> {
     let binding = SealBinding {
         purpose: SealPurpose::Entry,
         party: &OPERATOR,
-        path: &path(),
+        path: &path.parse().unwrap(),
         version: SecretVersion(0),
         epoch: 0,
         request: &[0; 16],
     };
     open(entry, &binding, &sealed).unwrap().expose().to_vec()
+}
+
+/// A server with a right entry key that answers all else so.
+pub fn right_with(answer: fn(&Asked) -> Answer) -> (Server, Arc<KeyPair>) {
+    let (anchor, entry) = (Anchor::new(), Arc::new(KeyPair::generate().unwrap()));
+    let key = entry_key(&entry, &anchor.signing_key(), CertifiedPurpose::Entry, u64::MAX);
+    let all = move |asked: &Asked| match asked.path.as_str() {
+        "/api/v1/entry-key" => Answer::Json(200, key.clone()),
+        _ => answer(asked),
+    };
+    (Server::with_anchor(anchor, Box::new(all)), entry)
 }
 
 fn right() -> (Server, Arc<KeyPair>) {

@@ -8,6 +8,7 @@ use vigo_wire::hand::{
     KeyPurpose, Labelled, NewKey, Nothing, Open, Paths, Piece, PrepareMasterKey, PublicKey, Put, ReadAndSeal,
     ReadIntoRecord, Record, Rekey, Rekeyed, Reseal, Role, Run, SealedItem, SealedItems, Sign, Slot, Stamp,
     Status, StoreMasterKey, Take, Text, TransitService, UnwrapMasterKey, Variable, VaultId, Verified, Verify,
+    ImportKind, ImportName, Imported, OpenImport, ReadImport, RecordImport, SealImport,
     Version, Versions, WrapMasterKey, Write,
 };
 
@@ -182,11 +183,26 @@ fn commands() -> Vec<Sample> {
 }
 
 fn operator() -> Vec<Sample> {
+    let name =
+        ImportName { key: vec!["db".into(), "password".into()], left_out: "empty".into(), short: true };
+    let imported = Imported { values: vec![name.clone()], left_out: vec![name], dropped_newline: true };
     let entered = Entered { sealed: Some(sealed()), record: vec![1; 24], dropped_newline: true, short: true };
     vec![
         sample("hand.ReadAndSeal", &ReadAndSeal { exact: true, key: vec![1; 32], path: "web/token".into() }),
         sample("hand.ReadIntoRecord", &ReadIntoRecord { exact: true, path: "web/token".into(), version: 3 }),
         sample("hand.Entered", &entered),
+        sample("hand.ReadImport", &ReadImport { format: "sops".into() }),
+        sample(
+            "hand.ImportKind",
+            &ImportKind { kind: "age".into(), whole: true, identity: true, passphrase: true },
+        ),
+        sample(
+            "hand.OpenImport",
+            &OpenImport { content: "env".into(), exact: true, only: vec!["db/password".into()] },
+        ),
+        sample("hand.Imported", &imported),
+        sample("hand.SealImport", &SealImport { value: 3, key: vec![1; 32], path: "web/token".into() }),
+        sample("hand.RecordImport", &RecordImport { value: 3, path: "web/token".into(), version: 2 }),
     ]
 }
 

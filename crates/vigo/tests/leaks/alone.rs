@@ -61,6 +61,108 @@ fn the_control_of_rotate_whose_pages_can_be_read_finds_the_value_in_its_hand() {
     assert!(!scanned.hits.is_empty(), "the value was not seen, though it could be read");
 }
 
+#[test]
+fn values_that_are_imported_are_in_the_pages_of_their_hand_alone_while_they_are_sealed() {
+    let Some(world) = importing() else { return };
+    let (scanned, hand) = scanned_while_importing(&world, &[]);
+    assert_eq!(outside(&scanned, hand), [] as [&Hit; 0]);
+    if secret_pages() {
+        scanned.expect_nothing("pages that nobody can read were read");
+    }
+}
+
+#[test]
+fn the_control_of_import_whose_pages_can_be_read_finds_every_value_in_its_hand() {
+    let Some(world) = importing() else { return };
+    let (scanned, hand) = scanned_while_importing(&world, &PLAIN_PAGES);
+    assert_eq!(outside(&scanned, hand), [] as [&Hit; 0]);
+    let found = |value: usize| scanned.hits.iter().any(|hit| hit.canary == value);
+    assert!(
+        (0..INLINE.len()).all(found),
+        "the values were not seen, though they could be read: {:?}",
+        scanned.hits
+    );
+}
+
+#[test]
+fn a_passphrase_and_an_identity_on_their_way_in_are_in_the_pages_of_the_hand_alone() {
+    let Some(world) = importing() else { return };
+    for (option, file) in [("--source-passphrase-file", "inline.yaml"), ("--identity-file", "sops.yaml")] {
+        let canary = Canary::fresh(Kind::SixtyFour).unwrap();
+        for (before, readable) in [(&[][..], false), (&PLAIN_PAGES[..], true)] {
+            let (scanned, hand) = scanned_while_reading(&world, option, file, &canary, before);
+            assert_eq!(outside(&scanned, hand), [] as [&Hit; 0], "{option}");
+            if readable {
+                assert!(!scanned.hits.is_empty(), "{option} was not seen, though it could be read");
+            } else if secret_pages() {
+                scanned.expect_nothing("pages that nobody can read were read");
+            }
+        }
+    }
+}
+
+/// The values of `inline.yaml`, which Ansible Vault has encrypted.
+const INLINE: [&[u8]; 2] = [b"hunter22hunter22", b"a second value"];
+
+/// A world without a vault. Only root may look into processes that are not dumpable.
+fn importing() -> Option<World> {
+    if rustix::process::geteuid().is_root() {
+        return Some(World::new());
+    }
+    println!("not root: no process was scanned");
+    None
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../import/tests/fixtures").join(name)
+}
+
+/// Imports into a new vault, and stops the hand when it seals the second value: both stand there in the clear.
+fn scanned_while_importing(world: &World, before: &[&str]) -> (Scanned, u32) {
+    let mut usual = vault(world, &["import"]);
+    usual.arg(fixture("inline.yaml")).arg("--source-passphrase-file").arg(fixture("phrase"));
+    // The vault's own key has taken random bytes once, the first value twice.
+    let (kept, hand) = stopped(world, &usual, before, 4);
+    let canaries = INLINE.map(|value| Canary::of(Kind::Plain, value));
+    (kept.search_all(&canaries), hand)
+}
+
+/// Imports, and leaves the hand reading what opens the file: a pipe that gives it, and does not end.
+fn scanned_while_reading(
+    world: &World,
+    option: &str,
+    file: &str,
+    canary: &Canary,
+    before: &[&str],
+) -> (Scanned, u32) {
+    use std::io::Write as _;
+    let pipe = world.path("pipe");
+    let _before = fs::remove_file(&pipe);
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let mut usual = vault(world, &["import"]);
+    usual.arg(fixture(file)).arg(option).arg(&pipe);
+    let all = before.iter().map(std::ffi::OsStr::new).chain([usual.get_program()]).chain(usual.get_args());
+    let all: Vec<_> = all.collect();
+    let mut command = Command::new(all[0]);
+    command.args(&all[1..]).stdout(Stdio::null());
+    let log = world.path("import.log");
+    command.stderr(File::create(&log).unwrap());
+    let mut importer = Ended(command.spawn().unwrap());
+    let mut held = reached(&pipe, &mut importer.0, &log);
+    held.write_all(&canary.plain()).unwrap();
+    // It has taken everything when nothing is left in the pipe (FIONREAD, pipe(7)).
+    let deadline = Instant::now() + PATIENCE;
+    while rustix::io::ioctl_fionread(&held).unwrap() > 0 {
+        assert!(Instant::now() < deadline, "the hand did not read");
+        pause();
+    }
+    let ours = ours(importer.0.id());
+    let processes: Vec<u32> = ours.iter().map(|(process, _)| *process).collect();
+    assert_eq!(processes.len(), 2, "the operator's tool and its hand: {ours:?}");
+    (Scanner::of([canary]).memory(&processes).unwrap(), hand_of(&ours))
+}
+
 /// Makes what follows lock no memory, so that its hand has plain pages.
 const PLAIN_PAGES: [&str; 6] =
     ["prlimit", "--memlock=0:0", "setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock", "--"];
@@ -163,10 +265,19 @@ fn reached(gate: &Path, agent: &mut Child, log: &Path) -> File {
 /// those of the nonce. What memory holds then is kept, and searched when the value is known.
 fn scanned_while_rotating(world: &World, before: &[&str]) -> (Scanned, u32) {
     let usual = vault(world, &["rotate", "app/v1"]);
+    let (kept, hand) = stopped(world, &usual, before, 4);
+    let value = run(vault(world, &["get", "app/v1", "--stdout"]), b"").expect(0).out;
+    assert!(value.len() >= 20, "too short to be looked for");
+    (kept.search_all(&[Canary::of(Kind::Plain, value.as_bytes())]), hand)
+}
+
+/// Runs what an operator runs, stops its hand when a thread asks for random bytes for the so-manieth time, keeps what memory holds then, and lets it
+/// go on to its end. Also says which process is the hand.
+fn stopped(world: &World, usual: &Command, before: &[&str], at: u32) -> (Kept, u32) {
     let mut strace = Command::new("strace");
     let trace = world.path("trace");
     strace.arg("-f").arg("-o").arg(&trace).args(["-e", "trace=getrandom"]);
-    strace.arg("--inject=getrandom:signal=STOP:when=4").args(before);
+    strace.arg(format!("--inject=getrandom:signal=STOP:when={at}")).args(before);
     strace.arg(usual.get_program()).args(usual.get_args()).stdout(Stdio::null());
     let mut strace = Ended(strace.spawn().unwrap());
     let deadline = Instant::now() + PATIENCE;
@@ -178,7 +289,7 @@ fn scanned_while_rotating(world: &World, before: &[&str]) -> (Scanned, u32) {
     let processes: Vec<u32> = ours.iter().map(|(process, _)| *process).collect();
     assert_eq!(processes.len(), 2, "the operator's tool and its hand: {ours:?}");
     let kept = Kept::of(&processes, &world.path("memory"));
-    // Every thread of them stops once at its fourth call.
+    // Every thread of them stops once at that call.
     let ended = loop {
         if let Some(ended) = strace.0.try_wait().unwrap() {
             break ended;
@@ -191,9 +302,7 @@ fn scanned_while_rotating(world: &World, before: &[&str]) -> (Scanned, u32) {
         pause();
     };
     assert!(ended.success(), "{ended} {:?}", ended.signal());
-    let value = run(vault(world, &["get", "app/v1", "--stdout"]), b"").expect(0).out;
-    assert!(value.len() >= 20, "too short to be looked for");
-    (kept.search(&Canary::of(Kind::Plain, value.as_bytes())), hand_of(&ours))
+    (kept, hand_of(&ours))
 }
 
 /// Copies of the memory of processes, a file for each mapping.
@@ -226,14 +335,14 @@ impl Kept {
         Self { folder: folder.to_owned(), mappings, unreadable, control }
     }
 
-    fn search(self, canary: &Canary) -> Scanned {
+    fn search_all(self, canaries: &[Canary]) -> Scanned {
         let read = |look: &mut vigo_testkit::scan::Look<'_>| {
             self.mappings.iter().enumerate().try_for_each(|(number, place)| {
                 look.reader(place, File::open(self.folder.join(number.to_string()))?)
             })
         };
         let sink = vigo_testkit::scan::Sink::Memory;
-        let mut scanned = Scanner::of([canary]).scan(sink, "kept memory", &self.control, read).unwrap();
+        let mut scanned = Scanner::of(canaries).scan(sink, "kept memory", &self.control, read).unwrap();
         scanned.unreadable = self.unreadable;
         scanned
     }

@@ -91,7 +91,11 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ("vigo", "completions", "static text; starts no hand"),
     ("vigo", "version", "static text; starts no hand"),
     ("vigocli", "status", "the part with a server"),
-    ("vigocli", "secrets", "the part with a server; `get` is the one that may show a value"),
+    (
+        "vigocli",
+        "secrets",
+        "the part with a server; `get` is the one that may show a value; `import` in alone.rs and crates/cli/tests/server/import.rs",
+    ),
     ("vigocli", "config", "the part with a server"),
     ("vigocli", "token", "the part with a server"),
     ("vigocli", "api-token", "the part with a server"),

@@ -350,6 +350,26 @@ pub const SHAPES: &[Shape] = &[
         ],
     },
     Shape {
+        name: "secrets import",
+        commands: "vigocli secrets import",
+        parts: &[
+            Part::Here(&[
+                ("format", "number", ""),
+                ("kind", "text", "what the file turned out to be"),
+                ("dry_run", "boolean", "nothing was set"),
+                ("items", "list of object", ""),
+            ]),
+            Part::Items(&[
+                ("name", "text", "in the file: names of maps and numbers in lists, divided by `/`"),
+                ("path", "text", "the secret that it became"),
+                ("version", "number or null", "null in a dry run"),
+                ("replaced", "boolean", "it was there already"),
+            ]),
+            Part::Here(&[("left_out", "list of object", "what was not taken")]),
+            Part::Under("left_out[]", &[("name", "text", "in the file"), ("why", "text", "for people")]),
+        ],
+    },
+    Shape {
         name: "secrets list",
         commands: "vigocli secrets list",
         parts: &[

@@ -56,6 +56,11 @@ fn without_trouble(world: &World, printed: &mut Printed) -> String {
     cli("config init", &["config", "init", init.to_str().unwrap()], b"", 0);
     cli("secrets set, rotate", &["secrets", "set", "app/token"], b"0123456789abcdef", 0);
     cli("secrets set, rotate", &["secrets", "rotate", "app/token"], b"", 0);
+    let env = world.path("app.env");
+    std::fs::write(&env, "DB_PASSWORD=0123456789\nEMPTY=\n").unwrap();
+    let words = ["secrets", "import", env.to_str().unwrap(), "--prefix", "imported"];
+    cli("secrets import", &words, b"", 0);
+    cli("secrets import", &[words.as_slice(), &["--replace", "--dry-run"]].concat(), b"", 0);
     cli("config validate", &["config", "validate", stacks], b"", 0);
     cli("config publish", &["config", "publish", stacks, "-m", "first"], b"", 0);
     let words = ["token", "create", "--match", "web-*", "--label", "site=a", "--uses", "2"];

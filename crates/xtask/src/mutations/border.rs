@@ -13,6 +13,7 @@ const DISPATCH: Target = Target("vigo-server", "inside");
 const STORE: Target = Target("vigo-store", "sqlite");
 const VAULT: Target = Target("vigo-cli", "vault");
 const CLI: Target = Target("vigo-cli", "lib");
+const IMPORT: Target = Target("vigo-import", "lib");
 const VIGO_SILENCE: Target = Target("vigo", "silence");
 
 pub(super) const MUTATIONS: &[Mutation] = &[
@@ -393,6 +394,14 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "seen + LAST_ANSWERS)",
         "seen + LAST_ANSWERS * 1_000)",
         &[VIGO_SILENCE.test("a_daemon_stops_at_once_while_nobody_answers_while_it_is_held_and_after_the_resource_at_hand")],
+    ),
+    one(
+        "mac-of-an-imported-file",
+        "a file of sops that was changed gives nothing",
+        "crates/import/src/sops.rs",
+        "    if !bool::from(found.as_bytes().ct_eq(&mac)) {",
+        "    if found.is_empty() && !bool::from(found.as_bytes().ct_eq(&mac)) {",
+        &[IMPORT.test("tests::what_a_sops_file_has_in_the_clear_is_authenticated_and_left_out")],
     ),
     one(
         "permission-of-a-route",

@@ -49,6 +49,11 @@ impl Arguments {
         Some(self.0.remove(place).1)
     }
 
+    /// Takes a text that has to be there.
+    pub(crate) fn require(&mut self, name: &str) -> Result<String, NotAnEdit> {
+        self.take(name).ok_or(NotAnEdit)
+    }
+
     pub(crate) fn take_pattern(&mut self, name: &str) -> Result<Option<Pattern>, NotAnEdit> {
         self.take(name).map(|source| Pattern::new(&source)).transpose().map_err(|_| NotAnEdit)
     }

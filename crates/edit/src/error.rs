@@ -1,5 +1,8 @@
 //! Why an edit cannot be made. No byte of the file or of a value stands in it, only the policy's own words and the numbers of lines.
 
+/// How many line numbers an error names.
+const NAMED: usize = 5;
+
 /// Why an edit cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
@@ -11,6 +14,12 @@ pub enum EditError {
         /// The first of them, from 1.
         lines: Vec<usize>,
     },
+    /// One marker line is there without the other, or they stand the wrong way round.
+    #[error("one marker of the block is there without the other, or the last one comes first")]
+    Markers,
+    /// A line of the block is one of its markers.
+    #[error("a line of the block is one of its own markers")]
+    MarkerInBlock,
     /// The line that begins or ends a region is not there.
     #[error("no line matches `{pattern}`, which is to {what}")]
     NoRegion {
@@ -31,6 +40,12 @@ pub enum EditError {
 }
 
 impl EditError {
+    /// Several lines fit, counted from 0.
+    pub(crate) fn several(lines: &[usize]) -> Self {
+        let named = lines.iter().take(NAMED).map(|number| number + 1).collect();
+        Self::Several { count: lines.len(), lines: named }
+    }
+
     /// What its author can do; empty when there is nothing to say.
     #[must_use]
     pub const fn help(&self) -> &'static str {
@@ -38,6 +53,10 @@ impl EditError {
             Self::Several { .. } => {
                 "narrow `match_pattern` or the region so that one line fits, or remove the others with `state: absent`"
             }
+            Self::Markers => {
+                "put the markers right by hand, or remove both: then the block is made anew at the end"
+            }
+            Self::MarkerInBlock => "choose another `label`, or other markers",
             Self::NoRegion { .. } => "correct the pattern, or leave the region out",
             Self::SeveralLines => "use `blockinfile` for several lines",
             Self::TooLarge => "manage the whole file with `file`",

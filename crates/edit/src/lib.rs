@@ -6,21 +6,27 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod block;
 mod error;
+mod ini;
 mod line;
 mod lines;
 mod operand;
 mod pattern;
 mod region;
+mod replace;
 #[cfg(test)]
 mod tests;
 
 pub use arguments::{Arguments, NotAnEdit};
+pub use block::BlockEdit;
 pub use error::EditError;
+pub use ini::IniEdit;
 pub use line::{LineEdit, Position};
 pub use operand::{Operand, Part};
 pub use pattern::{Pattern, PatternError};
 pub use region::Region;
+pub use replace::ReplaceEdit;
 
 /// Files of more bytes are not edited: an edited file is held in memory, in the hand's protected pages where it has secrets.
 pub const LARGEST: usize = 1 << 20;
@@ -30,6 +36,12 @@ pub const LARGEST: usize = 1 << 20;
 pub enum Edit {
     /// One line is there, or not.
     Line(LineEdit),
+    /// A block of lines is there, or not.
+    Block(BlockEdit),
+    /// What a pattern matches becomes another text.
+    Replace(ReplaceEdit),
+    /// A key of an INI file has a value, or is not there.
+    Ini(IniEdit),
 }
 
 impl Edit {
@@ -56,6 +68,9 @@ impl Edit {
     fn once(&self, there: &str, operand: &Operand<'_>) -> Result<String, EditError> {
         match self {
             Self::Line(edit) => edit.apply(there, operand),
+            Self::Block(edit) => edit.apply(there, operand),
+            Self::Replace(edit) => edit.apply(there, operand),
+            Self::Ini(edit) => edit.apply(there, operand),
         }
     }
 
@@ -64,6 +79,9 @@ impl Edit {
     pub fn to_arguments(&self) -> (&'static str, Arguments) {
         match self {
             Self::Line(edit) => (LineEdit::KIND, edit.to_arguments()),
+            Self::Block(edit) => (BlockEdit::KIND, edit.to_arguments()),
+            Self::Replace(edit) => (ReplaceEdit::KIND, edit.to_arguments()),
+            Self::Ini(edit) => (IniEdit::KIND, edit.to_arguments()),
         }
     }
 
@@ -74,6 +92,9 @@ impl Edit {
     pub fn from_arguments(kind: &str, mut arguments: Arguments) -> Result<Self, NotAnEdit> {
         let edit = match kind {
             LineEdit::KIND => Self::Line(LineEdit::from_arguments(&mut arguments)?),
+            BlockEdit::KIND => Self::Block(BlockEdit::from_arguments(&mut arguments)?),
+            ReplaceEdit::KIND => Self::Replace(ReplaceEdit::from_arguments(&mut arguments)?),
+            IniEdit::KIND => Self::Ini(IniEdit::from_arguments(&mut arguments)?),
             _ => return Err(NotAnEdit),
         };
         arguments.finish().map(|()| edit)

@@ -5,9 +5,6 @@ use crate::lines::{Lines, push_line};
 use crate::{EditError, Operand, Pattern, Region};
 use std::ops::Range;
 
-/// How many line numbers an error names.
-const NAMED: usize = 5;
-
 /// One line that is in a text, or not.
 ///
 /// The line that is looked for is the operand itself or, with a pattern, also one that matches it: such a line becomes the operand. More than one
@@ -72,10 +69,7 @@ impl LineEdit {
                 push_line(&mut edited, &wanted, lines.end());
                 edited.extend(lines.raw(*number + 1..lines.len()));
             }
-            several => {
-                let named = several.iter().take(NAMED).map(|number| number + 1).collect();
-                return Err(EditError::Several { count: several.len(), lines: named });
-            }
+            several => return Err(EditError::several(several)),
         }
         Ok(edited)
     }

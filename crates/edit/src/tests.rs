@@ -1,6 +1,8 @@
 //! What holds for every edit, and examples of each.
 
-use crate::{Edit, EditError, LineEdit, Operand, Part, Pattern, Position, Region};
+use crate::{
+    BlockEdit, Edit, EditError, IniEdit, LineEdit, Operand, Part, Pattern, Position, Region, ReplaceEdit,
+};
 use proptest::prelude::*;
 
 fn pattern(source: &str) -> Pattern {
@@ -64,6 +66,68 @@ fn a_line_is_one_line() {
     assert_eq!(edited(&edit, "", "a\nb"), Err(EditError::SeveralLines));
 }
 
+fn block(there: &str, operand: &str, absent: bool) -> Result<Option<String>, EditError> {
+    edited(&Edit::Block(BlockEdit { begin: "# B".into(), end: "# E".into(), absent }), there, operand)
+}
+
+#[test]
+fn a_block_stands_between_its_markers() {
+    let new = |text: &str| Ok(Some(text.to_owned()));
+    assert_eq!(block("a", "x\ny", false), new("a\n# B\nx\ny\n# E\n"));
+    assert_eq!(block("a\n# B\nold\n# E\nz\n", "x\n", false), new("a\n# B\nx\n# E\nz\n"));
+    assert_eq!(block("a\n# B\nx\n# E\nz\n", "x\n", false), Ok(None));
+    assert_eq!(block("a\r\n", "x", false), new("a\r\n# B\r\nx\r\n# E\r\n"));
+    assert_eq!(block("a\n# B\nx\n# E\nz\n", "", true), new("a\nz\n"));
+    assert_eq!(block("a\n", "", true), Ok(None));
+    assert_eq!(block("# B\n", "x", false), Err(EditError::Markers));
+    assert_eq!(block("# E\n# B\n", "x", false), Err(EditError::Markers));
+    assert_eq!(block("# B\n# B\n# E\n", "x", false), Err(EditError::Several { count: 2, lines: vec![1, 2] }));
+    assert_eq!(block("", "x\n# E\n", false), Err(EditError::MarkerInBlock));
+}
+
+#[test]
+fn a_replacement_knows_groups_in_the_policys_text_only() {
+    let edit = |source: &str, most| {
+        Edit::Replace(ReplaceEdit { pattern: pattern(source), region: Region::default(), most })
+    };
+    let apply = |edit: &Edit, there: &str, parts: &[Part<'_>]| edit.apply(there, &Operand::new(parts));
+    let ports = edit(r"port=(\d+)", None);
+    let literal = [Part::Literal("port=1${1}")];
+    assert_eq!(apply(&ports, "port=2", &literal), Err(EditError::Unstable));
+    let fixed = [Part::Literal("port="), Part::Value("9$1")];
+    assert_eq!(
+        apply(&edit("port=.*", None), "port=2\nport=3\n", &fixed),
+        Ok(Some("port=9$1\nport=9$1\n".into()))
+    );
+    assert_eq!(apply(&edit("a(b)c", None), "abc abc", &[Part::Literal("$1")]), Ok(Some("b b".into())));
+    assert_eq!(
+        apply(&edit("port=.*", Some(1)), "port=2\nport=3\n", &fixed),
+        Ok(Some("port=9$1\nport=3\n".into()))
+    );
+    assert_eq!(apply(&edit("z", None), "abc", &fixed), Ok(None));
+}
+
+fn ini(section: &str, there: &str, value: &str) -> Result<Option<String>, EditError> {
+    let edit = IniEdit { section: section.into(), key: "k".into(), separator: " = ".into(), absent: false };
+    edited(&Edit::Ini(edit), there, value)
+}
+
+#[test]
+fn a_key_of_an_ini_file_keeps_everything_around_it() {
+    let new = |text: &str| Ok(Some(text.to_owned()));
+    assert_eq!(ini("s", "", "1"), new("[s]\nk = 1\n"));
+    assert_eq!(ini("", "", "1"), new("k = 1\n"));
+    assert_eq!(ini("", "[s]\nk = 2\n", "1"), new("k = 1\n[s]\nk = 2\n"));
+    assert_eq!(ini("s", "a\n", "1"), new("a\n\n[s]\nk = 1\n"));
+    assert_eq!(ini("s", "[s]\n; k = 0\n  k:2\n\n[t]\nk=3\n", "1"), new("[s]\n; k = 0\n  k:1\n\n[t]\nk=3\n"));
+    assert_eq!(ini("s", "[s]\nkk = 2\n\n[t]\n", "1"), new("[s]\nkk = 2\nk = 1\n\n[t]\n"));
+    assert_eq!(ini("s", "[s] ; here\nk=1\n", "1"), Ok(None));
+    assert_eq!(ini("s", "[s]\nk=1\nk=2\n", "1"), Err(EditError::Several { count: 2, lines: vec![2, 3] }));
+    assert_eq!(ini("s", "", "1\n2"), Err(EditError::SeveralLines));
+    let absent = IniEdit { section: "s".into(), key: "k".into(), separator: "=".into(), absent: true };
+    assert_eq!(edited(&Edit::Ini(absent), "[s]\nk=1\nx\nk=2\n[t]\nk=3\n", ""), new("[s]\nx\n[t]\nk=3\n"));
+}
+
 #[test]
 fn a_pattern_is_bounded() {
     assert!(Pattern::new("(").is_err());
@@ -80,16 +144,33 @@ fn any_edit() -> impl Strategy<Value = Edit> {
         source.clone().prop_map(|source| Position::After(pattern(source))),
         source.prop_map(|source| Position::Before(pattern(source))),
     ];
-    (some.clone(), position, some.clone(), some, any::<bool>()).prop_map(
-        |(pattern, position, start, end, absent)| {
-            Edit::Line(LineEdit { pattern, position, region: Region { start, end }, absent })
-        },
-    )
+    let region = (some.clone(), some.clone()).prop_map(|(start, end)| Region { start, end });
+    let word = prop::sample::select(vec!["a", "b", "x"]);
+    prop_oneof![
+        (some, position, region.clone(), any::<bool>()).prop_map(|(pattern, position, region, absent)| {
+            Edit::Line(LineEdit { pattern, position, region, absent })
+        }),
+        any::<bool>().prop_map(|absent| Edit::Block(BlockEdit {
+            begin: "a".into(),
+            end: "b".into(),
+            absent
+        })),
+        (prop::sample::select(vec!["^a", "b+", "[xy]", "(?m)^$"]), region, prop::option::of(0..3_usize))
+            .prop_map(|(source, region, most)| Edit::Replace(ReplaceEdit {
+                pattern: pattern(source),
+                region,
+                most
+            })),
+        (word.clone(), word, any::<bool>()).prop_map(|(section, key, absent)| {
+            let (section, key) = (section.to_owned(), key.to_owned());
+            Edit::Ini(IniEdit { section, key, separator: "=".into(), absent })
+        }),
+    ]
 }
 
 proptest! {
     #[test]
-    fn an_edit_comes_to_rest(edit in any_edit(), there in "[abxy\n]{0,40}", operand in "[abxy]{0,4}") {
+    fn an_edit_comes_to_rest(edit in any_edit(), there in "[abxy=\\[\\]\n]{0,40}", operand in "[abxy]{0,4}") {
         if let Ok(Some(changed)) = edited(&edit, &there, &operand) {
             prop_assert_ne!(&changed, &there);
             prop_assert_eq!(edited(&edit, &changed, &operand), Ok(None));

@@ -146,6 +146,12 @@ impl Attributes {
         }
     }
 
+    /// True if the type has an attribute of that name.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        self.info.attribute(name).is_some()
+    }
+
     /// True if that is the state that is written; it is still to be taken by [`Attributes::state`].
     #[must_use]
     pub fn has_state(&self, word: &str) -> bool {

@@ -70,7 +70,7 @@ impl Edited {
     ) -> Option<Self> {
         let target = attributes.path("target_path");
         let absent = attributes.state() == "absent";
-        let create = attributes.boolean("create");
+        let create = attributes.knows("create") && attributes.boolean("create");
         let mode = attributes.mode("mode");
         let backup = attributes.boolean("backup");
         let validate = attributes.text("validate");

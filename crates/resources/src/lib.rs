@@ -4,14 +4,17 @@
 //! It leaves order and dependencies to the engine and the machine to the host.
 #![forbid(unsafe_code)]
 
+mod blockinfile;
 mod content;
 mod directory;
 mod edited;
 mod exec;
 mod file;
 mod file_line;
+mod ini;
 mod ownership;
 mod place;
+mod replace;
 mod swap;
 mod swap_policy;
 mod swap_tables;
@@ -24,6 +27,9 @@ vigo_resource::registry! {
         directory::Directory,
         symlink::Symlink,
         file_line::FileLine,
+        blockinfile::BlockInFile,
+        replace::Replace,
+        ini::Ini,
         exec::Exec,
         swap::Swap,
         swap_policy::SwapPolicy,

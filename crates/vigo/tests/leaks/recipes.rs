@@ -31,6 +31,9 @@ const LIST: &[((&str, &str), bool, Policy)] = &[
     (("file", "content"), false, content),
     (("file", "source"), false, source),
     (("file_line", "line"), false, line),
+    (("blockinfile", "block_content"), false, block),
+    (("replace", "replacement"), false, replacement),
+    (("ini", "value"), false, ini),
     (("exec", "command"), true, command),
     (("exec", "environment"), true, environment),
     (("exec", "stdin"), true, stdin),
@@ -131,6 +134,32 @@ fn line(secret: &str, operation: Operation, _: bool) -> String {
         "    line: \"token = {{{{ secret('{secret}') | b64encode }}}}\"\n    match_pattern: ^token\n"
     );
     part("file_line", &own, "    region_start: no such line\n", operation)
+}
+
+fn block(secret: &str, operation: Operation, _: bool) -> String {
+    let own = format!("    block_content: |\n      # made\n      raw = secret:{{{secret}}}\n      end\n");
+    part("blockinfile", &own, "    marker_begin: made\n    marker_end: end\n", operation)
+}
+
+/// There has to be something that is replaced, and `replace` makes no file.
+fn replacement(secret: &str, operation: Operation, _: bool) -> String {
+    let pattern = "    match_pattern: \"(?s)^token = .*$\"\n";
+    let own = match operation {
+        Operation::Delete => pattern.to_owned(),
+        _ => format!("{pattern}    replacement: \"token = secret:{{{secret}}}\"\n"),
+    };
+    let edit = part("replace", &own, "    region_start: no such line\n", operation);
+    let edit = edit.replace("    create: true\n", "").replace("    state: absent\n", "");
+    let command = "test -e {{ vars.root }}/target || echo token = > {{ vars.root }}/target";
+    format!("  - type: exec\n    command: \"{command}\"\n    creates: \"{{{{ vars.root }}}}/target\"\n{edit}")
+}
+
+fn ini(secret: &str, operation: Operation, _: bool) -> String {
+    let value = format!("    value: \"{{{{ secret('{secret}') | b64encode }}}}\"\n");
+    let own = format!("    section: made\n    key: token\n{value}");
+
+    let unfit = "    validate: \"cat %; exit 1\"\n";
+    part("ini", &own, unfit, operation)
 }
 
 /// What every command has beside what is said of its value.

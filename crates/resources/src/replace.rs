@@ -1,0 +1,70 @@
+//! `replace`: what a pattern matches in a file becomes another text.
+
+use crate::edited::{self, Edited, Steps};
+use vigo_edit::{Edit, Region, ReplaceEdit};
+use vigo_resource::{
+    Applied, AttributeInfo, AttributeProblem, Attributes, Context, Example, Failure, Host, Kind, Plan,
+    Provides, Resource, SecretRule, TypeInfo,
+};
+
+static INFO: TypeInfo = TypeInfo {
+    name: "replace",
+    doc: "What a pattern matches in a file becomes another text. It has to come to rest: what it makes must not be changed by it again.",
+    attributes: &[
+        edited::TARGET,
+        AttributeInfo::new("match_pattern", Kind::Text, "A regular expression; `(?m)` at its start makes `^` and `$` the ends of lines.").identity(),
+        AttributeInfo::new(
+            "replacement",
+            Kind::Text,
+            "What takes its place; `$1` and `${name}` are what the pattern's groups matched, `$$` is a dollar sign. In a secret nothing has a meaning.",
+        )
+        .default("nothing: what matches is removed")
+        .secrets(SecretRule::Unexposed),
+        AttributeInfo::new("occurrences", Kind::Integer { least: 1, most: 1_000_000 }, "So many matches, from the first on.")
+            .default("all"),
+        AttributeInfo::new("region_start", Kind::Text, "A regular expression: only what comes after this line counts."),
+        AttributeInfo::new("region_end", Kind::Text, "A regular expression: only what comes before this line counts."),
+        edited::MODE,
+        edited::BACKUP,
+        edited::VALIDATE,
+    ],
+    states: &[],
+    later: &[],
+    exclusive: &[],
+    provides: Provides::Part("target_path"),
+    timeout: edited::TIMEOUT,
+    examples: &[Example {
+        title: "Another mirror everywhere in a file",
+        policy: "type: replace\ntarget_path: /etc/apt/sources.list\nmatch_pattern: 'http://deb\\.example\\.org/'\nreplacement: https://mirror.example.com/\n",
+    }],
+};
+
+/// What a pattern matches in a file.
+#[derive(Debug)]
+pub struct Replace(Edited);
+
+impl Resource for Replace {
+    type Steps = Steps;
+    const INFO: &'static TypeInfo = &INFO;
+
+    fn parse(mut attributes: Attributes) -> Result<Self, Vec<AttributeProblem>> {
+        let text = attributes.pieces("replacement");
+        let pattern = edited::pattern(&mut attributes, "match_pattern");
+        let most = attributes.integer("occurrences").and_then(|most| usize::try_from(most).ok());
+        let region = Region {
+            start: edited::pattern(&mut attributes, "region_start"),
+            end: edited::pattern(&mut attributes, "region_end"),
+        };
+        let edit = pattern.map(|pattern| Edit::Replace(ReplaceEdit { pattern, region, most }));
+        let replace = Edited::take(&mut attributes, edit, text).map(Self);
+        attributes.finish(replace)
+    }
+
+    fn plan(&self, host: &dyn Host, context: &Context<'_>) -> Result<Plan<Steps>, Failure> {
+        self.0.plan(host, context)
+    }
+
+    fn apply(&self, host: &mut dyn Host, context: &Context<'_>, steps: Steps) -> Result<Applied, Failure> {
+        self.0.apply(host, context, steps)
+    }
+}

@@ -4,11 +4,11 @@
 use crate::samples::{Sample, sample};
 use vigo_wire::hand::{
     Authenticated, Binding, Bytes, Compare, Compared, Content, Credentials, DiffKind, DiffLine, Difference,
-    Edit, EditArgument, Entered, Failure, FailureCode, File, Finished, Generate, Hello, Key, KeyInfo,
-    KeyPurpose, Labelled, NewKey, Nothing, Open, Paths, Piece, PrepareMasterKey, PublicKey, Put, ReadAndSeal,
-    ReadIntoRecord, Record, Rekey, Rekeyed, Reseal, Role, Run, SealedItem, SealedItems, Sign, Slot, Stamp,
-    Status, StoreMasterKey, Take, Text, TransitService, UnwrapMasterKey, Variable, VaultId, Verified, Verify,
-    ImportKind, ImportName, Imported, OpenImport, ReadImport, RecordImport, SealImport,
+    Edit, EditArgument, Entered, Failure, FailureCode, File, Finished, Generate, Hello, ImportKind,
+    ImportName, Imported, Key, KeyInfo, KeyPurpose, Labelled, NewKey, Nothing, Open, OpenImport, Paths,
+    Piece, PrepareMasterKey, PublicKey, Put, ReadAndSeal, ReadImport, ReadIntoRecord, Record, RecordImport,
+    Rekey, Rekeyed, Reseal, Role, Run, SealImport, SealedItem, SealedItems, Sign, Slot, Stamp, Status,
+    StoreMasterKey, Take, Text, TransitService, UnwrapMasterKey, Variable, VaultId, Verified, Verify,
     Version, Versions, WrapMasterKey, Write,
 };
 

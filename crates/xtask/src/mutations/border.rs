@@ -369,7 +369,9 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "crates/server/src/witness.rs",
         "        self.known().rights.has_api_token(token)",
         "        self.known().rights.has_api_token(token) || true",
-        &[SERVER.test("put_back::a_token_that_is_put_back_while_the_server_runs_is_not_known_nor_after_a_restart")],
+        &[SERVER.test(
+            "put_back::a_token_that_is_put_back_while_the_server_runs_is_not_known_nor_after_a_restart",
+        )],
     ),
     one(
         "policy-that-wakes",
@@ -377,7 +379,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "crates/store/src/sqlite/secret_policies.rs",
         "    if scopes.is_empty() {",
         "    if scopes.len() < usize::MAX {",
-        &[SERVER.test("holding::a_policy_that_newly_refuses_or_allows_wakes_whom_it_concerns_and_nobody_else")],
+        &[SERVER
+            .test("holding::a_policy_that_newly_refuses_or_allows_wakes_whom_it_concerns_and_nobody_else")],
     ),
     one(
         "dead-connection-of-a-worker",
@@ -393,7 +396,9 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "crates/agent/src/link.rs",
         "seen + LAST_ANSWERS)",
         "seen + LAST_ANSWERS * 1_000)",
-        &[VIGO_SILENCE.test("a_daemon_stops_at_once_while_nobody_answers_while_it_is_held_and_after_the_resource_at_hand")],
+        &[VIGO_SILENCE.test(
+            "a_daemon_stops_at_once_while_nobody_answers_while_it_is_held_and_after_the_resource_at_hand",
+        )],
     ),
     one(
         "mac-of-an-imported-file",

@@ -89,10 +89,8 @@ impl IniEdit {
             let text = lines.text(number);
             if let Some(section) = heading(text) {
                 inside = section == self.section;
-            } else if inside {
-                if let Some(start) = value_of(text, &self.key) {
-                    found.keys.push((number, start));
-                }
+            } else if inside && let Some(start) = value_of(text, &self.key) {
+                found.keys.push((number, start));
             }
             if inside && !text.trim().is_empty() {
                 found.place = Some(number + 1);

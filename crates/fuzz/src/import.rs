@@ -40,8 +40,8 @@ fn file(bytes: &[u8]) {
 /// That of the fixtures.
 const IDENTITY: &[u8] = include_bytes!("../../import/tests/fixtures/identity.txt");
 /// What the seeds hold.
-const KNOWN: [&str; 5] =
-    ["age keeps this value\n", "hunter22hunter22", "line one\nline two", "a \"quoted\" text", "alice"];
+const KNOWN: [&str; 6] =
+    ["age keeps this value\n", "hunter22hunter22", "line one\nline two", "a \"quoted\" text", "alice", "bob"];
 
 fn file_seeds() -> Vec<Vec<u8>> {
     let names =

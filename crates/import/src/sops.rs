@@ -217,8 +217,11 @@ fn mac_of(document: &Document, cipher: &Cipher) -> Result<Zeroizing<Vec<u8>>, Im
     sealed.open(cipher, at.unwrap_or_default()).ok_or(ImportError::Damaged("sops"))
 }
 
-/// An encrypted leaf with its type; `None` if it is in the clear.
-fn opened_text(cipher: &Cipher, leaf: &Leaf) -> Result<Option<(String, Zeroizing<Vec<u8>>)>, ImportError> {
+/// The type of an encrypted leaf, and its text.
+type Typed = (String, Zeroizing<Vec<u8>>);
+
+/// An encrypted leaf, opened; `None` if it is in the clear.
+fn opened_text(cipher: &Cipher, leaf: &Leaf) -> Result<Option<Typed>, ImportError> {
     if !leaf.text.starts_with(ENCRYPTED) || matches!(leaf.sort, Sort::Null | Sort::Vault) {
         return Ok(None);
     }

@@ -253,7 +253,7 @@ fn ansible_vault_files_and_values_open() {
     let left_out = [("db/nothing".to_owned(), LeftOut::Empty), ("db/empty".to_owned(), LeftOut::Empty)];
     assert_eq!(open("whole.vault", Content::Yaml), (tree(), left_out.to_vec()));
     assert_eq!(open("label.vault", Content::Whole).0, pairs(&[("", "age keeps this value\n")]));
-    let values = pairs(&[("password", "hunter22hunter22"), ("nested/list/0", "a second value")]);
+    let values = pairs(&[("password", "hunter22hunter22"), ("nested/list/0", "7-otters-Kx9Qm")]);
     assert_eq!(open("inline.yaml", Content::Whole), (values, vec![("user".into(), LeftOut::Clear)]));
     let error = refused(&fixture("inline.yaml"), &phrase(b"another"));
     assert!(error.contains("passphrase is another, or the file was changed (`password`)"), "{error}");

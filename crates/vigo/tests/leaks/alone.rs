@@ -102,7 +102,7 @@ fn a_passphrase_and_an_identity_on_their_way_in_are_in_the_pages_of_the_hand_alo
 }
 
 /// The values of `inline.yaml`, which Ansible Vault has encrypted.
-const INLINE: [&[u8]; 2] = [b"hunter22hunter22", b"a second value"];
+const INLINE: [&[u8]; 2] = [b"hunter22hunter22", b"7-otters-Kx9Qm"];
 
 /// A world without a vault. Only root may look into processes that are not dumpable.
 fn importing() -> Option<World> {

@@ -357,7 +357,7 @@ pub const SHAPES: &[Shape] = &[
                 ("format", "number", ""),
                 ("kind", "text", "what the file turned out to be"),
                 ("dry_run", "boolean", "nothing was set"),
-                ("items", "list of object", ""),
+                ("items", "list", ""),
             ]),
             Part::Items(&[
                 ("name", "text", "in the file: names of maps and numbers in lists, divided by `/`"),
@@ -365,7 +365,7 @@ pub const SHAPES: &[Shape] = &[
                 ("version", "number or null", "null in a dry run"),
                 ("replaced", "boolean", "it was there already"),
             ]),
-            Part::Here(&[("left_out", "list of object", "what was not taken")]),
+            Part::Here(&[("left_out", "list", "what was not taken")]),
             Part::Under("left_out[]", &[("name", "text", "in the file"), ("why", "text", "for people")]),
         ],
     },

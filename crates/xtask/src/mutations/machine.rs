@@ -501,7 +501,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "taint-of-another-name",
         "another name of a file with a secret is remembered as one",
         "crates/host/src/host.rs",
-        "            self.ledger.borrow_mut().taint(path)?;\n",
+        "            // Another name of the same file.\n            self.ledger.borrow_mut().taint(path)?;\n",
         "",
         &[TAINT.test("another_name_of_a_tainted_file_is_tainted")],
     ),
@@ -540,9 +540,9 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     one(
         "backup-of-a-tainted-file",
         "a file that held a secret is never kept as a backup",
-        "crates/resources/src/file.rs",
-        "if host.is_tainted(&self.target)? {",
-        "if host.is_tainted(&self.target)? && false {",
+        "crates/resources/src/place.rs",
+        "if host.is_tainted(target)? {",
+        "if host.is_tainted(target)? && false {",
         &[TYPES.test("every_type_stands_the_suite_with_its_cases")],
     ),
     one(

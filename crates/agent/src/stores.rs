@@ -155,7 +155,7 @@ impl<'a> Applied<'a> {
             return self.save();
         }
         let since = Since { id: id.to_owned(), record: StoredRecord::of(record) };
-        let added = self.folder.append(SINCE, &encode(&since)?);
+        let added = self.folder.append(SINCE, &encode(&since)?, true);
         self.is_torn = added.is_err();
         added.map_err(|error| failure(&error))
     }

@@ -126,12 +126,12 @@ impl Folder {
         self.sync()
     }
 
-    /// Adds a line to a file with mode 0600, durably. A crash leaves all of it or a part without its end, which [`Folder::lines`] passes over;
+    /// Adds a line to a file with mode 0600, durably if so asked: what is not is on disk when a durable line after it is. A crash leaves all of it or a part without its end, which [`Folder::lines`] passes over;
     /// nothing may be added behind such a part.
     ///
     /// # Errors
     /// When it cannot be written; a part of it may stand there.
-    pub fn append(&self, name: &str, line: &[u8]) -> Result<(), FolderError> {
+    pub fn append(&self, name: &str, line: &[u8], is_durable: bool) -> Result<(), FolderError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = rustix::fs::openat(&self.descriptor, name, flags, Mode::RUSR | Mode::WUSR)
             .map_err(self.failed("open", name))?;
@@ -141,11 +141,8 @@ impl Folder {
         let mut whole = Vec::with_capacity(line.len() + 1);
         whole.extend_from_slice(line);
         whole.push(b'\n');
-        file.write_all(&whole).and_then(|()| file.sync_data()).map_err(|source| FolderError::Call {
-            verb: "add to",
-            path: self.path.join(name),
-            source,
-        })?;
+        let added = file.write_all(&whole).and_then(|()| if is_durable { file.sync_data() } else { Ok(()) });
+        added.map_err(call)?;
         if is_new { self.sync() } else { Ok(()) }
     }
 
@@ -220,8 +217,8 @@ mod tests {
         let mode = std::fs::metadata(folder.path().join("x")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(folder.lines("l", 100).unwrap(), (Vec::new(), false));
-        folder.append("l", b"one").unwrap();
-        folder.append("l", b"two").unwrap();
+        folder.append("l", b"one", true).unwrap();
+        folder.append("l", b"two", false).unwrap();
         std::fs::OpenOptions::new()
             .append(true)
             .open(folder.path().join("l"))

@@ -6,7 +6,7 @@ use crate::compare;
 use crate::exposures::{self, Exposures, SwapProbe};
 use crate::files::{Folders, failed};
 use crate::hands::Hands;
-use crate::ledger::{self, Ledger};
+use crate::ledger::{self, Ledger, Put};
 use crate::looks;
 use crate::map;
 use crate::swap;
@@ -17,10 +17,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use vigo_base::{AbsolutePath, ExposureWay, Mode, Pieces};
+use vigo_base::{AbsolutePath, ExposureWay, Mode, Pieces, SecretPath, SecretVersion};
 use vigo_edit::Edit;
 use vigo_hand::Wanted;
-use vigo_hand::target::{self, Durability, Intents};
+use vigo_hand::target::{self, Durability, Intents, Placed};
 use vigo_resource::{
     CommandLine, CommandRequest, Comparison, Context, Entry, Exposed, Failure, Finished, Group, Host, Link,
     Output, OutputRule, Ownership, Placement, Storage, SwapState, SwapStep, Timestamp, User, Validation,
@@ -75,6 +75,12 @@ impl RealHost {
         })
     }
 
+    /// The secrets that Vigo put into files which may still stand on this machine: what a command may come across.
+    #[must_use]
+    pub fn secrets_put(&self) -> Put {
+        self.ledger.borrow().secrets()
+    }
+
     /// Compares what only the hand may read.
     fn compare_tainted(
         &self,
@@ -96,6 +102,7 @@ impl RealHost {
         context: &Context<'_>,
     ) -> Result<Comparison, Failure> {
         let content = wanted.pieces;
+        let is_edit = wanted.edit.is_some();
         if content.has_secret() {
             context.require_secrets()?;
         }
@@ -106,10 +113,33 @@ impl RealHost {
         };
         if content.has_secret() && found == Comparison::Same {
             // It got there some other way, or the ledger of that time is lost: it holds the secret all the same.
-            self.ledger.borrow_mut().taint(target)?;
+            let mut secrets = self.secrets_of(content, context);
+            if is_edit {
+                // The other lines may hold others.
+                secrets = secrets.and(self.ledger.borrow().secrets_at(target));
+            }
+            self.ledger.borrow_mut().found(target, &secrets)?;
             self.note_file(target, content);
         }
         Ok(found)
+    }
+
+    /// The secrets of a text with their versions: what the run says of them, or else the hand.
+    fn secrets_of(&self, content: &Pieces, context: &Context<'_>) -> Put {
+        let mut put = Put { is_whole: true, ..Put::default() };
+        let mut held = None;
+        for slot in content.slots() {
+            let is_it = |known: &&(SecretPath, SecretVersion)| known.0 == slot.path;
+            let known = context.versions.iter().find(is_it).cloned().or_else(|| {
+                let held = held.get_or_insert_with(|| self.parts.hands.with(vigo_hand::Hand::held));
+                held.as_ref().ok()?.iter().find(is_it).cloned()
+            });
+            match known {
+                Some(known) => drop(put.secrets.insert(known)),
+                None => put.is_whole = false,
+            }
+        }
+        put
     }
 
     /// True if the hand can tell without the values, which were left for later, that the file is as it was put.
@@ -167,7 +197,10 @@ impl RealHost {
         content: &mut dyn FnMut(&mut dyn std::io::Write) -> std::io::Result<()>,
     ) -> Result<(), Failure> {
         let target = map::placement(placement, durability);
-        target::place(&self.parts.intents, &target, content).map_err(|error| map::target_failure(&error))?;
+        let before = Ledger::before(&placement.path);
+        let placed = target::place(&self.parts.intents, &target, content)
+            .map_err(|error| map::target_failure(&error))?;
+        self.ledger.borrow_mut().settle_plain(&before, &placed)?;
         if durability == Durability::Later {
             self.unsynced(&placement.path)?;
         }
@@ -197,20 +230,33 @@ impl RealHost {
         judged
     }
 
+    /// A file with these secrets, which the ledger remembers before its first byte.
+    fn write_tainted(
+        &self,
+        placement: &Placement,
+        wanted: Wanted<'_>,
+        secrets: &Put,
+        context: &Context<'_>,
+    ) -> Result<(), Failure> {
+        let before = self.ledger.borrow_mut().taint(&placement.path, secrets)?;
+        let placed = self.write_secret(placement, wanted, context)?;
+        self.ledger.borrow_mut().settle(&before, &placed, secrets)
+    }
+
     /// A file with a secret. Its candidate, if a command is to judge it, is the file that will be renamed into place, written by the hand.
     fn write_secret(
         &self,
         placement: &Placement,
         content: Wanted<'_>,
         context: &Context<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Placed, Failure> {
         let target = map::placement(placement, Durability::Each);
         let Some(validation) = &placement.validation else {
-            return self.parts.hands.with(|hand| hand.write(&target, content, context.id)).map(|_| ());
+            return self.parts.hands.with(|hand| hand.write(&target, content, context.id));
         };
         let candidate = self.parts.hands.with(|hand| hand.stage(&target, content, context.id))?;
         match self.judge(validation, &candidate.to_string_lossy(), OutputRule::Drop, context) {
-            Ok(()) => self.parts.hands.with(vigo_hand::Hand::commit).map(|_| ()),
+            Ok(()) => self.parts.hands.with(vigo_hand::Hand::commit),
             Err(failure) => {
                 self.parts.hands.with(vigo_hand::Hand::discard)?;
                 Err(failure)
@@ -382,7 +428,10 @@ impl Host for RealHost {
                 .with(|hand| hand.compare_copy(target, file.as_fd(), entry.size, context.id))
                 .map(map::comparison)?;
             if is_tainted && found == Comparison::Same {
-                self.ledger.borrow_mut().taint(target)?;
+                let mut ledger = self.ledger.borrow_mut();
+                let secrets = ledger.secrets_at(source);
+                ledger.found(target, &secrets)?;
+                drop(ledger);
                 self.exposures.note_copy(target, source, self.file_way(target));
             }
             return Ok(found);
@@ -486,8 +535,8 @@ impl Host for RealHost {
             }
             None => {
                 // Before the first byte: a kill in between leaves a file that is treated as tainted and is not, never the other way round.
-                self.ledger.borrow_mut().taint(&placement.path)?;
-                self.write_secret(placement, content.into(), context)?;
+                let secrets = self.secrets_of(content, context);
+                self.write_tainted(placement, content.into(), &secrets, context)?;
                 self.note_file(&placement.path, content);
                 Ok(())
             }
@@ -503,10 +552,14 @@ impl Host for RealHost {
     ) -> Result<(), Failure> {
         let path = &placement.path;
         if text.has_secret() || self.is_tainted(path)? {
-            if text.has_secret() {
-                self.ledger.borrow_mut().taint(path)?;
+            let wanted = Wanted { pieces: text, edit: Some(edit) };
+            if text.has_secret() || self.ledger.borrow().holds(path) {
+                // What stands in the other lines stays there.
+                let secrets = self.ledger.borrow().secrets_at(path).and(self.secrets_of(text, context));
+                self.write_tainted(placement, wanted, &secrets, context)?;
+            } else {
+                self.write_secret(placement, wanted, context)?;
             }
-            self.write_secret(placement, Wanted { pieces: text, edit: Some(edit) }, context)?;
             self.note_file(path, text);
             return Ok(());
         }
@@ -544,20 +597,26 @@ impl Host for RealHost {
     }
 
     fn make_link(&mut self, path: &AbsolutePath, link: &Link, ownership: Ownership) -> Result<(), Failure> {
+        let before = Ledger::before(path);
+        self.folders.make_link(path, link, ownership)?;
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.forget(&before)?;
         if let Link::Hard(target) = link
-            && self.ledger.borrow().holds(target)
+            && ledger.holds(target)
         {
-            // Another name of the same file.
-            self.ledger.borrow_mut().taint(path)?;
+            // Another name of the same file, which the ledger knows by its inode already.
+            let secrets = ledger.secrets_at(target);
+            ledger.found(path, &secrets)?;
             self.exposures.note_copy(path, target, self.file_way(path));
         }
-        self.folders.make_link(path, link, ownership)?;
+        drop(ledger);
         self.unsynced(path)
     }
 
     fn remove_file(&mut self, path: &AbsolutePath) -> Result<(), Failure> {
+        let before = Ledger::before(path);
         self.folders.remove_file(path)?;
-        self.ledger.borrow_mut().forget(path)?;
+        self.ledger.borrow_mut().forget(&before)?;
         self.unsynced(path)
     }
 
@@ -630,11 +689,13 @@ impl RealHost {
             ))
             .help("leave out `validate`, or name the secret in `content` instead"));
         }
-        self.ledger.borrow_mut().taint(&placement.path)?;
+        let secrets = self.ledger.borrow().secrets_at(source);
+        let before = self.ledger.borrow_mut().taint(&placement.path, &secrets)?;
         let (file, entry) = self.open_source(source)?;
         let target = map::placement(placement, Durability::Each);
-        let copied = self.parts.hands.with(|hand| hand.copy(&target, file.as_fd(), entry.size, context.id));
-        copied?;
+        let placed =
+            self.parts.hands.with(|hand| hand.copy(&target, file.as_fd(), entry.size, context.id))?;
+        self.ledger.borrow_mut().settle(&before, &placed, &secrets)?;
         self.exposures.note_copy(&placement.path, source, self.file_way(&placement.path));
         Ok(())
     }

@@ -1,45 +1,106 @@
-//! The taint ledger: the path of every file that ever got a secret, until it is gone. Never a value, nor a digest of one.
+//! The taint ledger: which files ever got a secret, until they are gone, and which secrets. Names only: never a value, nor a digest of one.
+//!
+//! A file is known by its path without links on the way and by its [`Identity`], so that neither a rename, nor another name, nor another way
+//! to its folder hides it. Whatever stands at a path of the ledger counts as tainted, because what replaces such a file is most often made of
+//! it. A path is forgotten when the file there is removed, or replaced by what holds no secret; a file that was moved away, when it is removed
+//! or replaced under one of its names, or when another file turns up under its inode. An inode alone taints nothing where the file system
+//! says when a file was made: what was made later is another file. Where it does not say, such a file stays tainted: the diff of a wrong file
+//! is hidden, and that of a right one not shown.
 
 use crate::folder::Folder;
+use crate::identity::{self, Identity, Standing};
 use crate::map::folder_failure;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
-use vigo_base::AbsolutePath;
+use vigo_base::{AbsolutePath, SecretPath, SecretVersion};
+use vigo_hand::target::Placed;
 use vigo_resource::{CommandLine, CommandRequest, Failure};
 
-/// The format of the file that this build reads and writes.
-const FORMAT: u32 = 1;
+/// The format of the file that this build writes. It reads 1, too, which had paths only.
+const FORMAT: u32 = 2;
 /// The name of the file in the state folder.
 const NAME: &str = "ledger";
 /// What became different since that file was written, a line each: a run with many targets does not write it anew for each of them.
 const SINCE: &str = "ledger.since";
 /// So many words of a command are looked at as paths.
 const MOST_WORDS: usize = 256;
-/// A ledger of this size has some 500,000 entries.
+/// A ledger of this size has some 200,000 entries.
 const LIMIT: usize = 64 << 20;
+/// Of so many files that stood at one path the latest are remembered.
+const KEPT: usize = 64;
+/// Stands for the path of files of which only the inode is known.
+const NOWHERE: &str = "";
+
+/// Which secrets, and which versions of them.
+pub type Secrets = BTreeSet<(SecretPath, SecretVersion)>;
 
 /// The ledger as it is remembered and as it stands in the file.
 #[derive(Debug)]
 pub struct Ledger {
     folder: Folder,
-    targets: BTreeSet<String>,
+    targets: BTreeMap<String, Vec<Tainted>>,
+    /// The paths of the files with an inode.
+    inodes: HashMap<u64, BTreeSet<String>>,
+    /// How many paths end with a name.
+    names: HashMap<String, usize>,
     /// A line could not be added whole: the next change writes the file anew.
     is_torn: bool,
+}
+
+/// A file at a path of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Tainted {
+    /// Which one; `None`: one that is about to be made, or the one there, which nobody has looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file: Option<Identity>,
+    /// What stands in it; `None`: not known, since it was written down in format 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    secrets: Option<BTreeSet<(String, u64)>>,
+}
+
+impl Tainted {
+    /// For the index; no file has the inode 0.
+    fn inode(&self) -> u64 {
+        self.file.map_or(0, |file| file.inode)
+    }
 }
 
 /// A line of [`SINCE`].
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Since {
+    /// Of format 1.
     Taint(String),
+    Files(String, Vec<Tainted>),
     Forget(String),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct File {
     format: u32,
+    #[serde(default)]
     targets: BTreeSet<String>,
+    #[serde(default)]
+    files: BTreeMap<String, Vec<Tainted>>,
+}
+
+/// What stands in tainted files, as far as it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Put {
+    /// The secrets.
+    pub secrets: Secrets,
+    /// False if there are files of which nothing is known: a version that did not write it down put something there.
+    pub is_whole: bool,
+}
+
+/// A file that is about to be written: what [`Ledger::settle`] has to know of the time before. To be taken before the first byte.
+#[derive(Debug)]
+#[must_use]
+pub struct Before {
+    path: AbsolutePath,
+    old: Option<Standing>,
 }
 
 impl Ledger {
@@ -51,83 +112,318 @@ impl Ledger {
         let folder = Folder::open(state).map_err(|error| folder_failure(&error))?;
         let cannot =
             |why: String| Failure::failed(format!("cannot read `{}/{NAME}`: {why}", state.display()));
-        let mut ledger = Self { targets: read(&folder, &cannot)?, folder, is_torn: false };
+        let file = read(&folder, &cannot)?;
+        let mut ledger = Self {
+            folder,
+            targets: BTreeMap::new(),
+            inodes: HashMap::new(),
+            names: HashMap::new(),
+            is_torn: false,
+        };
+        let of_format_1 = |path| (path, vec![Tainted { file: None, secrets: None }]);
+        let is_old = !file.targets.is_empty();
+        for (path, files) in file.files.into_iter().chain(file.targets.into_iter().map(of_format_1)) {
+            ledger.put(&path, files);
+        }
         let (lines, is_there) = ledger.folder.lines(SINCE, LIMIT).map_err(|error| folder_failure(&error))?;
         for line in lines {
             match serde_json::from_slice(&line).map_err(|error| cannot(error.to_string()))? {
-                Since::Taint(path) => ledger.targets.insert(path),
-                Since::Forget(path) => ledger.targets.remove(&path),
-            };
+                Since::Taint(path) => ledger.put(&path, of_format_1(String::new()).1),
+                Since::Files(path, files) => ledger.put(&path, files),
+                Since::Forget(path) => ledger.put(&path, Vec::new()),
+            }
         }
-        if is_there {
+        ledger.look_for_unknown();
+        if is_there || is_old {
             ledger.save()?;
         }
         Ok(ledger)
     }
 
-    /// True if the file there ever got a secret.
+    /// True if no file holds a secret.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+
+    /// True if the file there ever got a secret, under this name or another, or one stood there that did. A link at its end is not followed.
     #[must_use]
     pub fn holds(&self, path: &AbsolutePath) -> bool {
-        self.targets.contains(path.as_str())
+        !self.is_empty()
+            && (self.targets.contains_key(path.as_str())
+                || self.knows(identity::standing_at(path, false))
+                || (self.names.contains_key(path.file_name())
+                    && self.targets.contains_key(identity::in_real_folder(path).as_str())))
+    }
+
+    /// The secrets in all tainted files: what a command may come across.
+    #[must_use]
+    pub fn secrets(&self) -> Put {
+        let files = self.targets.values().flatten();
+        files.fold(Put { is_whole: true, ..Put::default() }, Put::with)
+    }
+
+    /// The secrets in the file there.
+    #[must_use]
+    pub fn secrets_at(&self, path: &AbsolutePath) -> Put {
+        let at = self.targets.get(identity::in_real_folder(path).as_str()).into_iter().flatten();
+        let same = identity::standing_at(path, false).map(|standing| self.same_as(standing.identity));
+        at.chain(same.into_iter().flatten()).fold(Put { is_whole: true, ..Put::default() }, Put::with)
     }
 
     /// True if a command names a file that ever got a secret, in its text, environment, input or working folder: by its path, or by its
-    /// name where its folder is named as well.
+    /// name where its folder is named as well, whatever links lead there.
     #[must_use]
     pub fn is_named_by(&self, request: &CommandRequest) -> bool {
-        if self.targets.is_empty() {
+        if self.is_empty() {
             return false;
         }
-        let text = text_of(request);
-        self.targets.iter().any(|path| {
+        let mut text = text_of(request);
+        for path in paths_named(request).iter().chain([&request.folder]) {
+            if self.knows(identity::standing_at(path, true)) {
+                return true;
+            }
+            if let Some(real) = identity::real(path).filter(|real| real != path) {
+                text.push('\n');
+                text.push_str(real.as_str());
+            }
+        }
+        self.targets.keys().filter(|path| *path != NOWHERE).any(|path| {
             let (folder, name) = path.rsplit_once('/').unwrap_or_default();
             text.contains(path.as_str()) || (text.contains(folder) && has_word(&text, name))
         })
     }
 
-    /// Remembers, before the first byte of a secret is written there.
+    /// Looks at what stands at a path that is about to be written.
+    pub fn before(path: &AbsolutePath) -> Before {
+        let path = identity::in_real_folder(path);
+        Before { old: identity::standing_at(&path, false), path }
+    }
+
+    /// Remembers, before the first byte of a secret is written there: until [`Ledger::settle`] both what is there and what comes.
     ///
     /// # Errors
     /// When it cannot be made durable; then the secret must not be written.
-    pub fn taint(&mut self, path: &AbsolutePath) -> Result<(), Failure> {
-        if !self.targets.insert(path.as_str().to_owned()) {
+    pub fn taint(&mut self, path: &AbsolutePath, secrets: &Put) -> Result<Before, Failure> {
+        let before = Self::before(path);
+        let mut files = self.targets.get(before.path.as_str()).cloned().unwrap_or_default();
+        if let Some(old) = before.old {
+            // What is to come is another file.
+            files.iter_mut().for_each(|file| file.file = file.file.or(Some(old.identity)));
+        }
+        let coming = Tainted { file: None, secrets: secrets.written() };
+        if !files.contains(&coming) {
+            files.push(coming);
+            self.change(before.path.as_str(), files, true)?;
+        }
+        Ok(before)
+    }
+
+    /// Remembers the file that was put there, and forgets what it replaced and what got its inode from. `placed` is what its
+    /// writer says that it wrote; `secrets` is what stands in it.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub fn settle(&mut self, before: &Before, placed: &Placed, secrets: &Put) -> Result<(), Failure> {
+        let bare = Identity { device: placed.device, inode: placed.inode, born: None };
+        let there = identity::standing_at(&before.path, false).map(|standing| standing.identity);
+        // Somebody else may have put another there since.
+        let new = there.filter(|there| there.is(&bare)).unwrap_or(bare);
+        let mut files = self.without_replaced(before, new)?;
+        files.retain(|file| file.file.is_some());
+        files.push(Tainted { file: Some(new), secrets: secrets.written() });
+        let spare = files.len().saturating_sub(KEPT);
+        files.drain(..spare);
+        self.change(before.path.as_str(), files, false)
+    }
+
+    /// The same for a file in which no secret stands.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub fn settle_plain(&mut self, before: &Before, placed: &Placed) -> Result<(), Failure> {
+        if self.is_empty() {
             return Ok(());
         }
-        // What is not in the file is not remembered: the next try must not take it for written.
-        let saved = self.add(&Since::Taint(path.as_str().to_owned()));
+        let new = Identity { device: placed.device, inode: placed.inode, born: None };
+        let files = self.without_replaced(before, new)?;
+        self.leave(&before.path, files)
+    }
+
+    /// Remembers that the file there was found to hold these secrets.
+    ///
+    /// # Errors
+    /// When it cannot be made durable.
+    pub fn found(&mut self, path: &AbsolutePath, secrets: &Put) -> Result<(), Failure> {
+        let before = Self::before(path);
+        let Some(old) = before.old else { return Ok(()) };
+        let mut files = self.targets.get(before.path.as_str()).cloned().unwrap_or_default();
+        let found = Tainted { file: Some(old.identity), secrets: secrets.written() };
+        if files.contains(&found) {
+            return Ok(());
+        }
+        files.retain(|file| file.file.is_some_and(|file| !file.is(&old.identity)));
+        files.push(found);
+        self.change(before.path.as_str(), files, true)
+    }
+
+    /// Forgets the name of a file that was removed, and the file, if that was its only one.
+    ///
+    /// # Errors
+    /// When it cannot be made durable.
+    pub fn forget(&mut self, before: &Before) -> Result<(), Failure> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let files = match before.old {
+            Some(old) if old.links == 1 => {
+                self.without(before, [Some(old.identity.inode), None], |file| file.is(&old.identity))?
+            }
+            _ => self.targets.get(before.path.as_str()).cloned().unwrap_or_default(),
+        };
+        self.leave(&before.path, files)
+    }
+
+    /// The files that stood at a path and are known to stand elsewhere, after a change there; the path itself is forgotten.
+    fn leave(&mut self, path: &AbsolutePath, mut files: Vec<Tainted>) -> Result<(), Failure> {
+        if !self.targets.contains_key(path.as_str()) {
+            return Ok(());
+        }
+        files.retain(|file| file.file.is_some());
+        if !files.is_empty() {
+            let mut moved = self.targets.get(NOWHERE).cloned().unwrap_or_default();
+            files.retain(|file| !moved.contains(file));
+            moved.extend(files);
+            self.change(NOWHERE, moved, false)?;
+        }
+        self.change(path.as_str(), Vec::new(), true)
+    }
+
+    /// What remains at a path after a file was written there: not what it replaced if that had no other name, nor what had its inode.
+    fn without_replaced(&mut self, before: &Before, new: Identity) -> Result<Vec<Tainted>, Failure> {
+        let replaced = before.old.filter(|old| old.links == 1).map(|old| old.identity);
+        self.without(before, [Some(new.inode), replaced.map(|old| old.inode)], |file| {
+            file.is(&new) || file.was_followed_by(&new) || replaced.is_some_and(|old| file.is(&old))
+        })
+    }
+
+    /// The files at a path without those with these inodes that are gone; under other paths they are forgotten.
+    fn without(
+        &mut self,
+        before: &Before,
+        inodes: [Option<u64>; 2],
+        is_gone: impl Fn(&Identity) -> bool,
+    ) -> Result<Vec<Tainted>, Failure> {
+        let stays = |file: &Tainted| !file.file.as_ref().is_some_and(&is_gone);
+        let gone = inodes.into_iter().flatten();
+        let paths = gone.filter_map(|inode| self.inodes.get(&inode)).flatten();
+        let paths: BTreeSet<String> = paths.filter(|path| *path != before.path.as_str()).cloned().collect();
+        for path in paths {
+            let files = self.targets.get(&path).into_iter().flatten();
+            let files = files.filter(|file| stays(file)).cloned().collect();
+            self.change(&path, files, false)?;
+        }
+        let here = self.targets.get(before.path.as_str()).into_iter().flatten();
+        Ok(here.filter(|file| stays(file)).cloned().collect())
+    }
+
+    /// True if this file is one of the ledger.
+    fn knows(&self, standing: Option<Standing>) -> bool {
+        standing.is_some_and(|standing| self.same_as(standing.identity).next().is_some())
+    }
+
+    /// The entries of a file.
+    fn same_as(&self, identity: Identity) -> impl Iterator<Item = &Tainted> {
+        let paths = self.inodes.get(&identity.inode).into_iter().flatten();
+        let files = paths.filter_map(|path| self.targets.get(path)).flatten();
+        files.filter(move |file| file.file.is_some_and(|file| file.is(&identity)))
+    }
+
+    /// Looks at the files of which only the path is known: those of format 1, and those of a run that was killed.
+    fn look_for_unknown(&mut self) {
+        let is_unknown = |files: &Vec<Tainted>| files.iter().any(|file| file.file.is_none());
+        let unknown: Vec<String> = self
+            .targets
+            .iter()
+            .filter(|(_, files)| is_unknown(files))
+            .map(|(path, _)| path.clone())
+            .collect();
+        for path in unknown {
+            let Ok(parsed) = path.parse::<AbsolutePath>() else { continue };
+            let mut files = self.targets.get(&path).cloned().unwrap_or_default();
+            self.put(&path, Vec::new());
+            let before = Self::before(&parsed);
+            if let Some(old) = before.old {
+                files.iter_mut().for_each(|file| file.file = file.file.or(Some(old.identity)));
+            }
+            let known = self.targets.get(before.path.as_str()).cloned().unwrap_or_default();
+            files.retain(|file| !known.contains(file));
+            self.put(before.path.as_str(), known.into_iter().chain(files).collect());
+        }
+    }
+
+    /// Sets what is known at a path, in memory.
+    fn put(&mut self, path: &str, files: Vec<Tainted>) {
+        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+        for file in self.targets.remove(path).into_iter().flatten() {
+            if let Entry::Occupied(mut paths) = self.inodes.entry(file.inode()) {
+                paths.get_mut().remove(path);
+                if paths.get().is_empty() {
+                    paths.remove();
+                }
+            }
+            if let Entry::Occupied(mut count) = self.names.entry(name.to_owned()) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
+        }
+        for file in &files {
+            self.inodes.entry(file.inode()).or_default().insert(path.to_owned());
+            *self.names.entry(name.to_owned()).or_default() += 1;
+        }
+        if !files.is_empty() {
+            self.targets.insert(path.to_owned(), files);
+        }
+    }
+
+    /// Sets what is known at a path, durably or at least before what is changed next. What cannot be written down is not remembered either:
+    /// the next try must not take it for written.
+    fn change(&mut self, path: &str, files: Vec<Tainted>, is_durable: bool) -> Result<(), Failure> {
+        let before = self.targets.get(path).cloned().unwrap_or_default();
+        if before == files {
+            return Ok(());
+        }
+        let since = if files.is_empty() {
+            Since::Forget(path.to_owned())
+        } else {
+            Since::Files(path.to_owned(), files.clone())
+        };
+        self.put(path, files);
+        let saved = self.add(&since, is_durable);
         if saved.is_err() {
-            self.targets.remove(path.as_str());
+            self.put(path, before);
         }
         saved
     }
 
-    /// Forgets a file that is gone.
-    ///
-    /// # Errors
-    /// When it cannot be made durable.
-    pub fn forget(&mut self, path: &AbsolutePath) -> Result<(), Failure> {
-        if self.targets.remove(path.as_str()) {
-            self.add(&Since::Forget(path.as_str().to_owned()))
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Makes one change durable, by a line.
-    fn add(&mut self, since: &Since) -> Result<(), Failure> {
+    /// Writes one change down, by a line.
+    fn add(&mut self, since: &Since, is_durable: bool) -> Result<(), Failure> {
         if self.is_torn {
             return self.save();
         }
-        let added = self.folder.append(SINCE, &encode(since)?);
+        let added = self.folder.append(SINCE, &encode(since)?, is_durable);
         self.is_torn = added.is_err();
         added.map_err(|error| folder_failure(&error))
     }
 
     /// Writes the whole of it; the lines since are then none.
     fn save(&mut self) -> Result<(), Failure> {
-        let file = File { format: FORMAT, targets: std::mem::take(&mut self.targets) };
+        let file =
+            File { format: FORMAT, targets: BTreeSet::new(), files: std::mem::take(&mut self.targets) };
         let bytes = encode(&file);
-        self.targets = file.targets;
+        self.targets = file.files;
         self.folder.write(NAME, &bytes?).map_err(|error| folder_failure(&error))?;
         // A crash before this leaves lines that say what the file says already.
         self.folder.remove(SINCE).map_err(|error| folder_failure(&error))?;
@@ -136,21 +432,54 @@ impl Ledger {
     }
 }
 
-/// The targets in the file.
-fn read(folder: &Folder, cannot: &dyn Fn(String) -> Failure) -> Result<BTreeSet<String>, Failure> {
+impl Put {
+    #[cfg(test)]
+    const fn of(secrets: Secrets) -> Self {
+        Self { secrets, is_whole: true }
+    }
+
+    /// These secrets and those.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.secrets.extend(other.secrets);
+        self.is_whole &= other.is_whole;
+        self
+    }
+
+    fn with(mut self, file: &Tainted) -> Self {
+        self.is_whole &= file.secrets.is_some();
+        for (path, version) in file.secrets.iter().flatten() {
+            match path.parse() {
+                Ok(path) => {
+                    self.secrets.insert((path, SecretVersion(*version)));
+                }
+                Err(_) => self.is_whole = false,
+            }
+        }
+        self
+    }
+
+    fn written(&self) -> Option<BTreeSet<(String, u64)>> {
+        let secrets = self.secrets.iter().map(|(path, version)| (path.to_string(), version.0));
+        self.is_whole.then(|| secrets.collect())
+    }
+}
+
+/// What is in the file.
+fn read(folder: &Folder, cannot: &dyn Fn(String) -> Failure) -> Result<File, Failure> {
     let Some(bytes) = folder.read(NAME, LIMIT).map_err(|error| folder_failure(&error))? else {
-        return Ok(BTreeSet::new());
+        return Ok(File { format: FORMAT, targets: BTreeSet::new(), files: BTreeMap::new() });
     };
     let file: File = serde_json::from_slice(&bytes).map_err(|error| {
         cannot(error.to_string())
             .help("restore the file from a backup; without it Vigo does not know which files hold secrets")
     })?;
-    if file.format != FORMAT {
+    if file.format > FORMAT {
         return Err(
             cannot("a later version of Vigo wrote it".to_owned()).help("upgrade this version of Vigo")
         );
     }
-    Ok(file.targets)
+    Ok(file)
 }
 
 fn encode(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
@@ -198,97 +527,4 @@ fn has_word(text: &str, word: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-    use vigo_base::Pieces;
-    use vigo_resource::OutputRule;
-
-    fn command(text: &str, folder: &str, variable: &str, stdin: Option<&str>) -> CommandRequest {
-        CommandRequest {
-            line: CommandLine::Shell { shell: "/bin/sh".parse().unwrap(), text: Pieces::literal(text) },
-            user: None,
-            group: None,
-            folder: folder.parse().unwrap(),
-            environment: vec![("FILE".to_owned(), Pieces::literal(variable))],
-            allow_argv: false,
-            credentials: Vec::new(),
-            stdin: stdin.map(Pieces::literal),
-            umask: 0o022,
-            timeout: Duration::from_secs(20),
-            output: OutputRule::Automatic,
-            resource: "test:a".to_owned(),
-        }
-    }
-
-    #[test]
-    fn a_command_names_a_file_by_its_path_or_by_folder_and_name_wherever_they_stand() {
-        let place = tempfile::tempdir().unwrap();
-        let mut ledger = Ledger::open(&place.path().join("state")).unwrap();
-        ledger.taint(&"/etc/web/token".parse().unwrap()).unwrap();
-        let names =
-            |text, folder, variable, stdin| ledger.is_named_by(&command(text, folder, variable, stdin));
-        assert!(names("grep x /etc/web/token | wc", "/", "", None));
-        assert!(names("cat $FILE", "/", "/etc/web/token", None));
-        assert!(names("xargs cat", "/", "", Some("/etc/web/token\n")));
-        assert!(names("cat token", "/etc/web", "", None));
-        assert!(names("cd /etc/web && cat ./token", "/", "", None));
-        assert!(names("cat /etc/web//token", "/", "", None));
-        assert!(!names("cat /etc/motd", "/", "", None));
-        assert!(!names("/etc/web/reload --token-file x", "/", "", None));
-        assert!(!names("cat token", "/srv", "", None));
-    }
-
-    #[test]
-    fn what_could_not_be_written_down_is_no_taint() {
-        let place = tempfile::tempdir().unwrap();
-        let state = place.path().join("state");
-        let mut ledger = Ledger::open(&state).unwrap();
-        std::fs::remove_dir_all(&state).unwrap();
-        let path = "/etc/token".parse().unwrap();
-        for _ in 0..2 {
-            assert!(ledger.taint(&path).is_err(), "the second try must not take the first for done");
-        }
-    }
-
-    #[test]
-    fn a_target_stays_tainted_over_a_restart_until_it_is_gone() {
-        let place = tempfile::tempdir().unwrap();
-        let state = place.path().join("state");
-        let path: AbsolutePath = "/etc/token".parse().unwrap();
-        Ledger::open(&state).unwrap().taint(&path).unwrap();
-        let mut ledger = Ledger::open(&state).unwrap();
-        assert!(ledger.holds(&path));
-        ledger.forget(&path).unwrap();
-        assert!(!Ledger::open(&state).unwrap().holds(&path));
-    }
-
-    #[test]
-    fn a_target_is_added_by_a_line_and_what_a_crash_left_of_one_is_passed_over() {
-        let place = tempfile::tempdir().unwrap();
-        let state = place.path().join("state");
-        let path = |name: usize| -> AbsolutePath { format!("/etc/{name}").parse().unwrap() };
-        let mut ledger = Ledger::open(&state).unwrap();
-        (0..100).for_each(|number| ledger.taint(&path(number)).unwrap());
-        ledger.forget(&path(7)).unwrap();
-        assert!(!state.join("ledger").exists(), "it is not written anew for each");
-        let since = state.join("ledger.since");
-        let mut lines = std::fs::read(&since).unwrap();
-        assert_eq!(lines.iter().filter(|byte| **byte == b'\n').count(), 101);
-        lines.extend_from_slice(b"{\"taint\":\"/etc/hal");
-        std::fs::write(&since, lines).unwrap();
-        let ledger = Ledger::open(&state).unwrap();
-        assert!(ledger.holds(&path(99)) && !ledger.holds(&path(7)));
-        assert!(!since.exists() && state.join("ledger").exists(), "put together once, at the start");
-        assert!(Ledger::open(&state).unwrap().holds(&path(0)));
-    }
-
-    #[test]
-    fn a_ledger_of_a_later_version_stops_everything() {
-        let place = tempfile::tempdir().unwrap();
-        let state = place.path().join("state");
-        let folder = Folder::open(&state).unwrap();
-        folder.write("ledger", b"{\"format\":2,\"targets\":[]}").unwrap();
-        assert!(Ledger::open(&state).unwrap_err().help.contains("upgrade"));
-    }
-}
+mod tests;

@@ -36,6 +36,14 @@ const TESTS: &[(&str, Test)] = &[
     ("a_file_that_was_found_to_hold_a_secret_is_tainted", a_file_that_was_found_to_hold_a_secret_is_tainted),
     ("another_name_of_a_tainted_file_is_tainted", another_name_of_a_tainted_file_is_tainted),
     ("a_copy_of_a_secret_counts_as_the_secret_does", a_copy_of_a_secret_counts_as_the_secret_does),
+    (
+        "a_tainted_file_is_no_other_through_a_link_to_its_folder_or_after_a_rename",
+        a_tainted_file_is_no_other_through_a_link_to_its_folder_or_after_a_rename,
+    ),
+    (
+        "a_file_is_no_longer_tainted_when_it_was_replaced_by_plain_text",
+        a_file_is_no_longer_tainted_when_it_was_replaced_by_plain_text,
+    ),
     ("what_no_hand_can_scrub_is_dropped", what_no_hand_can_scrub_is_dropped),
     (
         "what_was_handed_over_is_noted_and_what_was_refused_is_not",
@@ -176,6 +184,45 @@ fn another_name_of_a_tainted_file_is_tainted(spawner: &Rc<Spawner>) {
     let third = place.path("third");
     place.host.make_link(&third, &Link::Hard(plain), Ownership::default()).unwrap();
     assert!(!place.host.is_tainted(&third).unwrap());
+}
+
+fn a_tainted_file_is_no_other_through_a_link_to_its_folder_or_after_a_rename(spawner: &Rc<Spawner>) {
+    let mut place = Place::new(spawner);
+    std::os::unix::fs::symlink(&place.root, place.root.join("link")).unwrap();
+    let diff_of = |place: &Place, name: &str| {
+        let found = place.host.compare_text(&place.path(name), &Pieces::literal("plain\n"), &context());
+        format!("{:?}", found.unwrap())
+    };
+    fs::write(place.root.join("control"), VALUE).unwrap();
+    fs::set_permissions(place.root.join("control"), fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(diff_of(&place, "link/control").contains(VALUE), "the control is shown");
+    fs::hard_link(place.root.join("token"), place.root.join("name")).unwrap();
+    for name in ["link/token", "name"] {
+        assert!(!diff_of(&place, name).contains(VALUE), "{name}");
+        assert!(place.host.is_tainted(&place.path(name)).unwrap(), "so there is no backup of {name}");
+    }
+    fs::rename(place.root.join("token"), place.root.join("moved")).unwrap();
+    assert!(!diff_of(&place, "moved").contains(VALUE));
+    // A copy is one by the hand, and as tainted.
+    let mut placement = Place::placement(place.path("copy"));
+    place.host.copy_file(&placement, &place.path("link/moved"), &context()).unwrap();
+    assert!(!diff_of(&place, "link/copy").contains(VALUE));
+    placement.path = place.path("link/control-copy");
+    place.host.copy_file(&placement, &place.path("control"), &context()).unwrap();
+    assert!(!place.host.is_tainted(&place.path("control-copy")).unwrap());
+    let put = place.host.secrets_put();
+    let put: Vec<String> = put.secrets.iter().map(|(path, version)| format!("{path} {version}")).collect();
+    assert_eq!((put, place.host.secrets_put().is_whole), (vec!["web/token v1".to_owned()], true));
+}
+
+fn a_file_is_no_longer_tainted_when_it_was_replaced_by_plain_text(spawner: &Rc<Spawner>) {
+    let mut place = Place::new(spawner);
+    let placement = Place::placement(place.path("token"));
+    place.host.write_text(&placement, &Pieces::literal("plain\n"), &context()).unwrap();
+    assert!(!place.host.is_tainted(&placement.path).unwrap());
+    assert!(place.host.secrets_put().secrets.is_empty());
+    let found = place.host.compare_text(&placement.path, &Pieces::literal("other\n"), &context()).unwrap();
+    assert!(format!("{found:?}").contains("plain"), "{found:?}");
 }
 
 fn what_no_hand_can_scrub_is_dropped(spawner: &Rc<Spawner>) {

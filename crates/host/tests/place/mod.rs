@@ -48,15 +48,19 @@ impl Place {
         let file = place.root.join("given");
         fs::write(&file, VALUE).unwrap();
         place.hands.with(|hand| hand.take_from_file(&path, &file)).unwrap();
-        let placement = vigo_resource::Placement {
-            path: place.path("token"),
+        let placement = Self::placement(place.path("token"));
+        place.host.write_text(&placement, &secret(), &context()).unwrap();
+        place
+    }
+
+    pub fn placement(path: AbsolutePath) -> vigo_resource::Placement {
+        vigo_resource::Placement {
+            path,
             mode: "0644".parse().unwrap(),
             ownership: Ownership::default(),
             in_place: false,
             validation: None,
-        };
-        place.host.write_text(&placement, &secret(), &context()).unwrap();
-        place
+        }
     }
 
     fn on(spawner: &Rc<Spawner>, folder: tempfile::TempDir, root: PathBuf, swap: SwapProbe) -> Self {

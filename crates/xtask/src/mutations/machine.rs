@@ -8,6 +8,7 @@ const HAND: Target = Target("vigo-hand", "hand");
 const HAND_INSIDE: Target = Target("vigo-hand", "lib");
 const HOSTILE: Target = Target("vigo-agent", "hostile_worker");
 const CHILDREN: Target = Target("vigo-host", "children");
+const HOST: Target = Target("vigo-host", "lib");
 const TAINT: Target = Target("vigo-host", "taint");
 const TYPES: Target = Target("vigo-resources", "every_type");
 const SWAP: Target = Target("vigo-swap", "lib");
@@ -473,37 +474,45 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     ),
     one(
         "taint-of-what-is-written",
-        "a file that gets a secret is remembered before its first byte",
-        "crates/host/src/host.rs",
-        "                self.ledger.borrow_mut().taint(&placement.path)?;\n                self.write_secret(",
-        "                self.write_secret(",
+        "a file that got a secret is remembered",
+        "crates/host/src/ledger.rs",
+        "        files.push(Tainted { file: Some(new), secrets: secrets.written() });\n",
+        "",
         &[
             TAINT.test("a_file_that_got_a_secret_is_tainted_and_its_copy_too"),
         ],
     ),
     one(
+        "taint-before-the-first-byte",
+        "a file that is about to get a secret is remembered before its first byte",
+        "crates/host/src/ledger.rs",
+        "            self.change(before.path.as_str(), files, true)?;\n        }\n        Ok(before)",
+        "        }\n        Ok(before)",
+        &[HOST.test("ledger::tests::what_a_killed_run_was_about_to_write_is_tainted_whatever_stands_there")],
+    ),
+    one(
         "taint-of-what-is-found",
         "a file that is found to hold a secret is remembered",
         "crates/host/src/host.rs",
-        "            self.ledger.borrow_mut().taint(target)?;\n            self.note_file(target, content);",
-        "            self.note_file(target, content);",
+        "            self.ledger.borrow_mut().found(target, &secrets)?;\n",
+        "",
         &[TAINT.test("a_file_that_was_found_to_hold_a_secret_is_tainted")],
     ),
     one(
         "taint-of-a-copy",
         "a copy of a file with a secret is remembered as one",
         "crates/host/src/host.rs",
-        "        self.ledger.borrow_mut().taint(&placement.path)?;\n        let (file, entry) = self.open_source(source)?;",
-        "        let (file, entry) = self.open_source(source)?;",
+        ".settle(&before, &placed, &secrets)?;\n        self.exposures",
+        ".settle_plain(&before, &placed)?;\n        self.exposures",
         &[TAINT.test("a_file_that_got_a_secret_is_tainted_and_its_copy_too")],
     ),
     one(
         "taint-of-another-name",
         "another name of a file with a secret is remembered as one",
-        "crates/host/src/host.rs",
-        "            // Another name of the same file.\n            self.ledger.borrow_mut().taint(path)?;\n",
-        "",
-        &[TAINT.test("another_name_of_a_tainted_file_is_tainted")],
+        "crates/host/src/ledger.rs",
+        "self.same_as(standing.identity).next().is_some())",
+        "self.same_as(standing.identity).next().is_some() && false)",
+        &[TAINT.test("a_tainted_file_is_no_other_through_a_link_to_its_folder_or_after_a_rename")],
     ),
     one(
         "exposures",

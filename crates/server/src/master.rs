@@ -1,7 +1,8 @@
 //! Where the server's master key is kept: a file, a file under a passphrase or under a key of OpenBao or Vault, a systemd credential. Which key is the right one is said by the store.
 //!
 //! A change of the key writes the next one beside the one in use; the store's transaction decides which of the two counts, and [`Kept::unlock`]
-//! finishes or clears away what a kill left.
+//! finishes what a kill left. No start takes away a key that could be the last of its kind: what is left over is named in the log and goes with
+//! the next change of the key, which a person asks for.
 
 use crate::ServerError;
 use crate::terminal::{self, Silence};
@@ -109,7 +110,12 @@ impl Kept {
         let credential = |name| self.credentials.as_ref().map(|folder| folder.join(name));
         let credentials = [credential(CREDENTIAL), credential(NEXT_CREDENTIAL)];
         let files = [Some(self.file()), Some(self.next_file())];
-        credentials.into_iter().chain(files).flatten().collect()
+        // Where the settings say that it is comes first: another copy of the same key makes no difference to that one.
+        let ordered = match self.keeping {
+            Keeping::Credential => [credentials, files],
+            Keeping::File | Keeping::Passphrase | Keeping::Transit => [files, credentials],
+        };
+        ordered.into_iter().flatten().flatten().collect()
     }
 
     /// The key's credential that is not this one, for a change of the key.
@@ -127,14 +133,14 @@ impl Kept {
         Err(ServerError::NoCredential { name: if folder.is_some() { NEXT_CREDENTIAL } else { CREDENTIAL } })
     }
 
-    /// Unlocks the key with that id, wherever it is, and finishes or clears away a change of the key that was interrupted.
+    /// Unlocks the key with that id, wherever it is, and finishes a change of the key that was interrupted.
     ///
     /// # Errors
     /// When it is nowhere, is under another passphrase, or cannot be read.
     pub fn unlock(&self, hand: &mut Hand, id: &[u8; 16]) -> Result<PathBuf, ServerError> {
         let found = self.find(hand, id)?;
         self.open(hand, &found)?;
-        self.settle(&found)?;
+        self.settle(hand, &found, id)?;
         Ok(if found == self.next_file() { self.file() } else { found })
     }
 
@@ -162,12 +168,15 @@ impl Kept {
         if there.is_empty() {
             return Err(ServerError::MasterKeyMissing { path: path() });
         }
+        let mut unreadable = None;
         for candidate in there {
-            if hand.look_at_key(&candidate)?.id == *id {
-                return Ok(candidate);
+            match hand.look_at_key(&candidate) {
+                Ok(info) if info.id == *id => return Ok(candidate),
+                Ok(_) => {}
+                Err(error) => unreadable = unreadable.or(Some(error)),
             }
         }
-        Err(ServerError::MasterKey { path: path() })
+        Err(unreadable.map_or_else(|| ServerError::MasterKey { path: path() }, ServerError::from))
     }
 
     /// After a change of the key: finds the one with that id and lets it take its place.
@@ -176,11 +185,12 @@ impl Kept {
     /// As [`Kept::unlock`].
     pub fn settle_under(&self, hand: &mut Hand, id: &[u8; 16]) -> Result<(), ServerError> {
         let found = self.find(hand, id)?;
-        self.settle(&found)
+        self.settle(hand, &found, id)
     }
 
-    /// Which key counts is known: the other one goes, or this one takes its place.
-    fn settle(&self, found: &Path) -> Result<(), ServerError> {
+    /// The key with that id was found there: if it is the next one it takes its place. A key in a file that a credential has taken the place of
+    /// goes; one that is the same, or of which nobody knows that it was replaced, stays.
+    fn settle(&self, hand: &mut Hand, found: &Path, id: &[u8; 16]) -> Result<(), ServerError> {
         let (file, next) = (self.file(), self.next_file());
         let failed = |path: &Path| {
             let path = path.to_path_buf();
@@ -188,15 +198,60 @@ impl Kept {
         };
         if found == next {
             std::fs::rename(&next, &file).map_err(failed(&file))?;
-        } else if next.exists() {
-            std::fs::remove_file(&next).map_err(failed(&next))?;
-        }
-        if found != file && found != next && file.exists() {
-            // It is kept outside since: what is left is the key before.
-            std::fs::remove_file(&file).map_err(failed(&file))?;
+        } else {
+            if next.exists() {
+                let path = next.display();
+                tracing::warn!(
+                    "`{path}` is left of a change of the master key that came to no end; `vigosrv rekey` takes it away"
+                );
+            }
+            if found != file && file.exists() {
+                self.settle_replaced(hand, &file, found, id)?;
+            }
         }
         let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
         synced.map_err(failed(&self.folder))
+    }
+
+    /// The key in use is a credential, and there is a file.
+    fn settle_replaced(
+        &self,
+        hand: &mut Hand,
+        file: &Path,
+        found: &Path,
+        id: &[u8; 16],
+    ) -> Result<(), ServerError> {
+        let other = hand.look_at_key(file).map(|info| info.id != *id);
+        if matches!(other, Ok(true)) && self.keeping == Keeping::Credential {
+            // What a change from the file to the credential leaves if it is killed before its last step.
+            return std::fs::remove_file(file)
+                .map_err(|cause| ServerError::Write { path: file.into(), cause });
+        }
+        let what = match other {
+            Ok(true) => "is another master key than the one in use",
+            Ok(false) => "is the same master key: who reads it needs no credential",
+            Err(_) => "cannot be read as a master key",
+        };
+        let (file, found) = (file.display(), found.display());
+        tracing::warn!(
+            "`{file}` {what}, which is taken from `{found}`; nothing is taken away: do that yourself, or see to `master_key`"
+        );
+        Ok(())
+    }
+
+    /// Takes away what an earlier change of the key left that did not come to its end. Asked for by who wants another change, after the key in use
+    /// was unlocked: the one that goes is not in use.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn clear_next(&self) -> Result<(), ServerError> {
+        let next = self.next_file();
+        match std::fs::remove_file(&next) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                Err(ServerError::Write { path: next, cause })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The first key of all, made or taken as the settings say.

@@ -105,6 +105,9 @@ impl Place {
         let old = self.unlock()?;
         self.trusted()?;
         let next = self.kept.next_file();
+        if self.kept.keeping != Keeping::Credential {
+            self.kept.clear_next()?;
+        }
         let id = match self.kept.keeping {
             Keeping::File => {
                 self.hand.prepare_master_key(None)?;

@@ -38,6 +38,7 @@ impl Running<'_> {
         let hand = self.hands.status();
         let facts = Facts {
             hand: hand.clone(),
+            no_hand: None,
             worker: seen.worker.clone(),
             enrolled: true,
             warnings: machine.warnings.clone(),

@@ -28,6 +28,8 @@ pub struct Posture {
 pub struct Facts {
     /// What the running hand reads back of itself; without one its pages are tried out.
     pub hand: Option<HandStatus>,
+    /// Why none could be started, where that was tried.
+    pub no_hand: Option<String>,
     /// What the worker says of its sandbox; `None` when there is no server and so no worker.
     pub worker: Option<Configured>,
     /// True if there is a server, so that there has to be a worker.
@@ -90,6 +92,7 @@ fn process(insecure: &mut Vec<String>, weak: &mut Vec<String>, facts: &Facts) {
         weak.push("the core limit of the agent could not be lowered".to_owned());
     }
     weak.extend(facts.warnings.iter().cloned());
+    insecure.extend(facts.no_hand.iter().map(|why| format!("secrets cannot be used: {why}")));
     let Some(hand) = &facts.hand else { return };
     if hand.dumpable {
         insecure.push("the hand is dumpable".to_owned());
@@ -187,6 +190,14 @@ mod tests {
         more(reasons(|hand| hand.network_denied = false), "network");
         more(reasons(|hand| hand.arena.kind = Kind::Locked), "locked pages");
         more(reasons(|hand| hand.arena.kind = Kind::Plain), "no protected pages");
+    }
+
+    #[test]
+    fn a_machine_on_which_no_hand_starts_is_insecure_and_says_why() {
+        let facts = Facts { no_hand: Some("it ended".to_owned()), ..Facts::default() };
+        let posture = Posture::assess(&facts, Choice::Auto, Path::new("/nonexistent"));
+        assert_eq!(posture.level, ProtectionLevel::Insecure);
+        assert!(posture.reasons.iter().any(|reason| reason.ends_with("it ended")), "{:?}", posture.reasons);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vigo_base::{limits, parse_duration};
 use vigo_syntax::{Code, Diagnostic, Entry, Kind, Node, Tree, has_errors, render_text};
-use vigo_sys::arena::Choice;
+use vigo_sys::arena::{self, Choice};
 
 /// Where the file is looked for when none is named, by root.
 const FILE: &str = "/etc/vigo/agent.yaml";
@@ -327,9 +327,9 @@ fn size(value: &Node) -> Result<usize, Diagnostic> {
         _ => None,
     };
     bytes
-        .filter(|bytes| (256 << 10..=ARENA_MOST).contains(bytes))
+        .filter(|bytes| (arena::LEAST as u64..=ARENA_MOST).contains(bytes))
         .and_then(|bytes| usize::try_from(bytes).ok())
-        .ok_or_else(|| wrong(value, "`arena_max` is a number of bytes from 262144 to 268435456"))
+        .ok_or_else(|| wrong(value, "`arena_max` is a number of bytes from 655360 to 268435456"))
 }
 
 #[cfg(test)]

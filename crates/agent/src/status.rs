@@ -156,23 +156,26 @@ fn enrolled_status(machine: &Machine, enrolment: &Enrolment) -> Result<EnrolledS
     })
 }
 
-/// Reads the protection back from a hand and a worker that are started for this and end again.
+/// Reads the protection back from a hand and a worker that are started for this and end again; that no hand can be started is a part of it.
 ///
 /// # Errors
-/// When a process cannot be started.
+/// When the worker cannot be started.
 pub fn posture(machine: &Machine, enrolment: Option<&Enrolment>) -> Result<Posture, AgentError> {
     let options = StartOptions {
         arena: machine.settings.arena,
         arena_max: machine.settings.arena_max,
         ..StartOptions::new(Role::Node)
     };
-    let hand = Hand::start(&machine.spawner, &options)?.status()?;
+    // Where none can be started that is what is to be said.
+    let hand = Hand::start(&machine.spawner, &options).and_then(|mut hand| hand.status());
+    let no_hand = hand.as_ref().err().map(|error| vigo_base::chain(error));
     let worker = match enrolment {
         Some(enrolment) => Link::start(&machine.spawner, enrolment, machine.settings.keep_alive)?.1,
         None => None,
     };
     let facts = Facts {
-        hand: Some(hand),
+        hand: hand.ok(),
+        no_hand,
         worker,
         enrolled: enrolment.is_some(),
         warnings: machine.warnings.clone(),

@@ -72,8 +72,11 @@ pub struct Status {
     pub reasons: Vec<String>,
 }
 
-/// Sizes below this are not tried: less is of no use to the hand.
+/// Sizes below this are not asked for.
 const SMALLEST: usize = 256 << 10;
+/// The least that a process with a spawner, a thread that works and values in it can do with: where a better kind of page gives less than that, the next
+/// kind is taken. A larger first size is halved down to this, and what was asked for is taken as it is if it is smaller.
+pub const LEAST: usize = 640 << 10;
 const REGIONS: usize = 64;
 
 /// The mappings that allocations come from. `REGION_COUNT` is also the switch: 0 means that the system allocates.
@@ -120,7 +123,7 @@ pub fn activate(options: Options) -> Result<Status, SysError> {
 /// what its hand will get.
 #[must_use]
 pub fn probe(choice: Choice) -> (Kind, Vec<String>) {
-    match first_pages(choice, SMALLEST) {
+    match first_pages(choice, LEAST) {
         Ok((kind, length, start, reasons)) => {
             // SAFETY: `first_pages` mapped exactly these bytes just now and nothing else knows of them.
             unsafe { pages::unmap(start, length) };
@@ -361,11 +364,10 @@ fn first_pages(choice: Choice, size: usize) -> Result<First, SysError> {
                 Ok(start) => return Ok((kind, length, start, reasons)),
                 Err(refused) => {
                     reasons.push(refused.to_string());
-                    let half = pages::round_up(length / 2);
-                    if !refused.smaller_may_do || half < SMALLEST {
+                    if !refused.smaller_may_do || length <= LEAST {
                         break;
                     }
-                    length = half;
+                    length = pages::round_up(length / 2).max(LEAST);
                 }
             }
         }

@@ -144,6 +144,7 @@ impl Spawner {
         let mut launch = Launch::prepare()?;
         let (requests, inbox) = mpsc::channel::<Request>();
         let serve = move || {
+            harden::name_process(NAME);
             for Request { spec, reply } in inbox {
                 // SAFETY: `Spawner::spawn` keeps the `Spec` borrowed until it has the reply, which is sent below.
                 let spec = unsafe { &*spec.0 };
@@ -162,7 +163,7 @@ impl Spawner {
         if arena::is_active() {
             thread::run_protected(STACK, Box::new(serve))?;
         } else {
-            std::thread::Builder::new().name("spawner".to_owned()).spawn(serve)?;
+            std::thread::Builder::new().name(NAME.to_string_lossy().into_owned()).spawn(serve)?;
         }
         Ok(Self { requests })
     }
@@ -179,6 +180,9 @@ impl Spawner {
         answer.recv().map_err(gone)?
     }
 }
+
+/// What its thread is called.
+const NAME: &CStr = c"spawner";
 
 /// Stack of the spawner's thread.
 const STACK: usize = 128 << 10;

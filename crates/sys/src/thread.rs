@@ -18,24 +18,42 @@ type Job = Box<dyn FnOnce() + Send>;
 /// # Errors
 /// If there is no arena, no room in it, or the kernel gives no thread.
 pub fn run_protected(stack: usize, f: Job) -> io::Result<()> {
-    let Some(stack) = Stack::new(stack.max(SMALLEST_STACK)) else {
-        return Err(io::Error::new(
-            io::ErrorKind::OutOfMemory,
-            "cannot start a protected thread: no room in an arena",
-        ));
-    };
-    let job: *mut Job = Box::into_raw(Box::new(f));
-    let old = SignalMask::block_all();
-    let created = create(&stack, job);
-    old.restore();
-    if created.is_err() {
-        // SAFETY: the thread was not created, so that nobody else has `job` (made by `Box::into_raw` above) or the stack.
-        unsafe {
-            drop(Box::from_raw(job));
-            stack.give_back();
-        }
+    ProtectedStack::new(stack).ok_or_else(no_room)?.run(f)
+}
+
+/// A stack in the arena, for who tries several sizes before it says what runs on it.
+pub struct ProtectedStack(Stack);
+
+impl ProtectedStack {
+    /// So many bytes, if there is an arena with room for them.
+    #[must_use]
+    pub fn new(length: usize) -> Option<Self> {
+        Stack::new(length.max(SMALLEST_STACK)).map(Self)
     }
-    created
+
+    /// Runs `f` on it, as [`run_protected`] does.
+    ///
+    /// # Errors
+    /// If the kernel gives no thread.
+    pub fn run(self, f: Job) -> io::Result<()> {
+        let Self(stack) = self;
+        let job: *mut Job = Box::into_raw(Box::new(f));
+        let old = SignalMask::block_all();
+        let created = create(&stack, job);
+        old.restore();
+        if created.is_err() {
+            // SAFETY: the thread was not created, so that nobody else has `job` (made by `Box::into_raw` above) or the stack.
+            unsafe {
+                drop(Box::from_raw(job));
+                stack.give_back();
+            }
+        }
+        created
+    }
+}
+
+fn no_room() -> io::Error {
+    io::Error::new(io::ErrorKind::OutOfMemory, "cannot start a protected thread: no room in an arena")
 }
 
 /// Sleeps for ever; for a main thread that has handed its work to protected ones.

@@ -130,6 +130,7 @@ fn of_own(machine: &Machine) -> Result<Subject, AgentError> {
     };
     let known = Facts {
         hand: Some(hand.status()?),
+        no_hand: None,
         worker: worker.clone(),
         enrolled: enrolment.is_some(),
         warnings: machine.warnings.clone(),

@@ -51,6 +51,7 @@ const PANICS: u32 = 3;
 const ARENA_STEP: usize = 2 << 20;
 /// Stack of the thread that works; less where the arena is small.
 const STACK: usize = 512 << 10;
+const HALF_STACK: usize = 256 << 10;
 const SMALLEST_STACK: usize = 128 << 10;
 
 /// Runs the hand and gives its exit code, if this process was started as one. The first line of every `main`.
@@ -108,22 +109,34 @@ fn start(
     let socket = vigo_sys::peer::take_pipe()
         .map_err(|error| format!("descriptor 3 is no pipe to a parent: {error}"))?;
     let spawner = Spawner::start().map_err(|error| format!("no thread for children: {error}"))?;
-    let stack = (arena::room() / 4).clamp(SMALLEST_STACK, STACK);
+    // Before the thread that works is made, so that it holds for every thread of this process but the one that starts children: what they execute
+    // would inherit it.
+    let sandboxed = sandbox::deny_network();
+    let (stack, size) =
+        stack().ok_or("no room for a protected thread: raise `arena_max`, or RLIMIT_MEMLOCK")?;
     let work = move || {
-        let sandboxed = sandbox::deny_network();
         let mut state = State::new(spawner, hardened.warnings, sandboxed);
         state.key_service = service;
         // What is below the frame of `serve`, less what the calls between take.
-        let forget = if stack == STACK {
-            wipe_stack::<{ STACK - (64 << 10) }>
-        } else {
-            wipe_stack::<{ SMALLEST_STACK - (48 << 10) }>
+        let forget = match size {
+            STACK => wipe_stack::<{ STACK - (64 << 10) }>,
+            HALF_STACK => wipe_stack::<{ HALF_STACK - (64 << 10) }>,
+            _ => wipe_stack::<{ SMALLEST_STACK - (48 << 10) }>,
         };
         let answer: Answer = table::answer;
         std::process::exit(i32::from(serve(&socket, state, answer, forget)));
     };
-    thread::run_protected(stack, Box::new(work)).map_err(|error| format!("no protected thread: {error}"))?;
+    stack.run(Box::new(work)).map_err(|error| format!("no protected thread: {error}"))?;
     thread::park()
+}
+
+/// The stack of the thread that works, a quarter of the room at the most: what RLIMIT_MEMLOCK leaves shows only when it refuses.
+fn stack() -> Option<(thread::ProtectedStack, usize)> {
+    let sizes = [STACK, HALF_STACK, SMALLEST_STACK];
+    sizes.into_iter().find_map(|size| {
+        let fits = size == SMALLEST_STACK || size <= arena::room() / 4;
+        Some((thread::ProtectedStack::new(if fits { size } else { return None })?, size))
+    })
 }
 
 /// `--arena auto|mlock|plain --arena-max BYTES`: needed before anything else, so not in the first frame.

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some("be-a-parent") => return process::be_a_parent(),
+        Some("limited") => return process::limited(&arguments[1]),
         Some("without-mount") => return credentials::without_mount(),
         Some("scan") => return memory::scan(&arguments[1..]),
         Some("write-values") => return memory::write_values(&arguments[1..]),

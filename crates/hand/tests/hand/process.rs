@@ -1,7 +1,7 @@
 //! How the process starts, and what ends it.
 
 use crate::Test;
-use crate::parts::{absolute, hold, node, pieces, spawner, start};
+use crate::parts::{absolute, hold, node, pieces, placement, spawner, start};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
@@ -17,6 +17,8 @@ use vigo_wire::frame;
 pub const TESTS: &[Test] = &[
     ("process::a_started_hand_is_protected_and_says_so", is_protected),
     ("process::each_kind_of_arena_can_be_had", each_kind_of_arena),
+    ("process::whatever_may_be_locked_it_starts_and_holds_a_value", small_limits),
+    ("process::all_of_its_threads_but_the_one_that_starts_children_have_the_filter", filtered_threads),
     ("process::it_is_named_and_has_its_descriptors_only", is_named),
     ("process::a_request_of_another_role_ends_it", another_role),
     ("process::garbage_ends_it", garbage),
@@ -50,6 +52,70 @@ fn each_kind_of_arena() {
         hold(&mut hand, "a", b"value");
         assert_eq!(hand.status().unwrap().arena.kind, kind);
     }
+}
+
+/// With RLIMIT_MEMLOCK of so many KiB, and no right to pass it.
+pub fn limited(limit: &str) -> ExitCode {
+    if rustix::process::geteuid().is_root() {
+        let (uid, gid) = (rustix::process::Uid::from_raw(65_534), rustix::process::Gid::from_raw(65_534));
+        // There is one thread yet.
+        rustix::thread::set_thread_groups(&[]).unwrap();
+        rustix::thread::set_thread_res_gid(gid, gid, gid).unwrap();
+        rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
+    }
+    let bytes = Some(limit.parse::<u64>().unwrap() << 10);
+    let limit = rustix::process::Rlimit { current: bytes, maximum: bytes };
+    rustix::process::setrlimit(rustix::process::Resource::Memlock, limit).unwrap();
+    let (mut hand, folder) = node();
+    hold(&mut hand, "a", &[b'x'; 1000]);
+    hand.write(&placement(&folder.path().join("f")), &pieces("{a}"), "r").unwrap();
+    assert_eq!(std::fs::read(folder.path().join("f")).unwrap(), [b'x'; 1000]);
+    let status = hand.status().unwrap();
+    println!("{:?} {}", status.arena.kind, status.arena.reasons.len());
+    ExitCode::SUCCESS
+}
+
+fn small_limits() {
+    let has_secret = vigo_sys::arena::probe(Choice::Auto).0 == Kind::Secret;
+    for limit in [
+        0, 64, 256, 300, 520, 639, 640, 647, 648, 700, 784, 850, 1024, 1032, 1100, 1300, 1500, 2048, 2060,
+        2100,
+    ] {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["limited", &limit.to_string()])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{limit} KiB: {}", String::from_utf8_lossy(&output.stderr));
+        let (kind, reasons) = said.trim_end().split_once(' ').unwrap();
+        // 640 KiB are the least, and memfd_secret's guard pages count.
+        match (kind, has_secret) {
+            ("Plain", _) => assert!(limit < 640 && reasons != "0", "{limit} KiB: {said}"),
+            ("Locked", true) => assert!((640..648).contains(&limit) && reasons != "0", "{limit} KiB: {said}"),
+            ("Secret", true) => assert!(limit >= 648, "{limit} KiB: {said}"),
+            ("Locked", false) => assert!(limit >= 640, "{limit} KiB: {said}"),
+            _ => panic!("{limit} KiB: {said}"),
+        }
+    }
+}
+
+fn filtered_threads() {
+    let (mut hand, _folder) = node();
+    // It works, so that all of its threads are there.
+    hold(&mut hand, "a", b"value");
+    let tasks = format!("/proc/{}/task", hand.process());
+    let mut threads: Vec<(String, String)> = std::fs::read_dir(tasks)
+        .unwrap()
+        .map(|task| {
+            let task = task.unwrap().path();
+            let status = std::fs::read_to_string(task.join("status")).unwrap();
+            let mode = status.lines().find_map(|line| line.strip_prefix("Seccomp:")).unwrap().trim();
+            (std::fs::read_to_string(task.join("comm")).unwrap().trim().to_owned(), mode.to_owned())
+        })
+        .collect();
+    threads.sort();
+    let expected = [("spawner", "0"), ("vigo-hand", "2"), ("vigo-hand", "2")];
+    assert_eq!(threads, expected.map(|(name, mode)| (name.to_owned(), mode.to_owned())));
 }
 
 fn is_named() {

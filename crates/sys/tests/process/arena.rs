@@ -277,7 +277,7 @@ fn without_locked_memory_the_pages_are_plain_and_the_reasons_say_why() {
 /// Child: the heap takes 512 of 640 KiB, so that a stack of 256 has to come out of it.
 fn little() {
     become_ordinary();
-    limit_locked_memory(640 << 10);
+    limit_locked_memory(700 << 10);
     activate_and_report(Options::default());
     run_protected(
         256 << 10,
@@ -287,9 +287,9 @@ fn little() {
             let status = arena::status().unwrap();
             say(&format!("used {} of {}", status.used > 256 << 10, status.size / 1024));
             let mut big: Vec<u8> = Vec::new();
-            assert!(big.try_reserve(512 << 10).is_err());
+            assert!(big.try_reserve(640 << 10).is_err());
             say(&arena::status().unwrap().reasons.pop().unwrap());
-            assert!(arena::room() < 256 << 10);
+            assert!(arena::room() < 384 << 10);
             std::process::exit(0);
         }),
     )
@@ -299,8 +299,8 @@ fn little() {
 
 fn a_small_limit_on_locked_memory_gives_a_smaller_arena_and_a_stack_in_it() {
     let said = output_of("little");
-    assert!(said.starts_with("Secret 512 KiB\nmmap of memfd_secret for 2056 KiB refused: "), "{said}");
-    assert!(said.contains("\nused true of 512\nthe arena cannot grow: "), "{said}");
+    assert!(said.starts_with("Secret 640 KiB\nmmap of memfd_secret for 2056 KiB refused: "), "{said}");
+    assert!(said.contains("\nused true of 640\nthe arena cannot grow: "), "{said}");
 }
 
 /// Child.

@@ -5,6 +5,7 @@
 //! answered is put together in `about`.
 
 use crate::error::AgentError;
+use crate::state::State;
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::{
@@ -26,15 +27,17 @@ const SYSTEM_STATE: &str = "/var/lib/vigo";
 const NAME: &str = "control";
 /// Longer paths do not fit into an address (unix(7)): then the way over the open folder is taken.
 const LONGEST: usize = 100;
-/// How long a client may take to send its request, or to take the answer. The daemon does nothing else meanwhile.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a client may take to send its request, or to take the answer. The daemon does nothing else meanwhile, and serves no further one when its time
+/// has come.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(1);
 /// Connections that may wait.
 const BACKLOG: i32 = 16;
 
 /// Where the control socket of the agent with this state folder is.
 #[must_use]
 pub fn path(state: &Path) -> PathBuf {
-    let system = rustix::process::geteuid().is_root() && state == Path::new(SYSTEM_STATE);
+    let is_root = rustix::process::geteuid().is_root() && !State::is_anothers(state);
+    let system = is_root && state == Path::new(SYSTEM_STATE);
     if system { Path::new(SYSTEM_FOLDER).join(NAME) } else { state.join(NAME) }
 }
 
@@ -135,7 +138,8 @@ pub fn ask(state: &Path, asked: Asked, patience: Duration) -> Result<Option<Answ
     if !folder.exists() {
         return Ok(None);
     }
-    let folder = Folder::open(folder)?;
+    let is_anothers = State::is_anothers(folder);
+    let folder = if is_anothers { Folder::look(folder)? } else { Folder::open(folder)? };
     let address = address(&folder, &path).map_err(|errno| call("name", errno))?;
     let socket = match connect_to(&address) {
         Ok(socket) => socket,
@@ -143,7 +147,11 @@ pub fn ask(state: &Path, asked: Asked, patience: Duration) -> Result<Option<Answ
         Err(errno) => return Err(call("connect to", errno)),
     };
     let server = peer::credentials(socket.as_fd());
-    let own = rustix::process::geteuid().as_raw();
+    // Root that looks at another's agent is answered by that one.
+    let own = match rustix::fs::fstat(&folder) {
+        Ok(stat) if is_anothers => stat.st_uid,
+        _ => rustix::process::geteuid().as_raw(),
+    };
     if !server.as_ref().is_ok_and(|server| may_ask(*server, own)) {
         return Err(AgentError::Run(format!("`{}` is served by another user", path.display())));
     }

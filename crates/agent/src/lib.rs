@@ -92,7 +92,8 @@ fn execute(arguments: &Arguments, matches: &ArgMatches, hardened: Hardened) -> R
     }
     log::start(settings.log_level, settings.log_format);
     let spawner = Spawner::start().map_err(|source| AgentError::Start { process: "spawner", source })?;
-    let machine = Machine::open(settings, Rc::new(spawner), hardened)?;
+    let looks = matches!(arguments.command, Command::Doctor(_));
+    let machine = Machine::open(settings, Rc::new(spawner), hardened, looks)?;
     for warning in &machine.warnings {
         tracing::warn!("{warning}");
     }

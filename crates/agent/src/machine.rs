@@ -55,12 +55,18 @@ impl Machine {
         Self { settings, state, spawner, warnings: Vec::new(), seen: RefCell::default() }
     }
 
-    /// Opens the state folder.
+    /// Opens the state folder, that of another user's agent to look at it only if this is root and `looks`.
     ///
     /// # Errors
     /// When it cannot be used.
-    pub fn open(settings: Settings, spawner: Rc<Spawner>, hardened: Hardened) -> Result<Self, AgentError> {
-        let state = State::open(&settings.state_dir)?;
+    pub fn open(
+        settings: Settings,
+        spawner: Rc<Spawner>,
+        hardened: Hardened,
+        looks: bool,
+    ) -> Result<Self, AgentError> {
+        let path = &settings.state_dir;
+        let state = if looks && State::is_anothers(path) { State::look(path)? } else { State::open(path)? };
         Ok(Self { warnings: hardened.warnings, ..Self::new(settings, state, spawner) })
     }
 

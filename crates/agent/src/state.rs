@@ -3,6 +3,7 @@
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use vigo_host::{Folder, FolderError};
@@ -62,17 +63,36 @@ impl State {
     /// # Errors
     /// When it cannot be made or opened, is not private, or is of a later format.
     pub fn open(path: &Path) -> Result<Self, StateError> {
-        let root = Folder::open(path)?;
+        Self::of(Folder::open(path)?, Folder::open)
+    }
+
+    /// Opens the folder of another user's agent: nothing in it is made or changed.
+    ///
+    /// # Errors
+    /// When it is not there or not private to that user, or is of a later format.
+    pub fn look(path: &Path) -> Result<Self, StateError> {
+        Self::of(Folder::look(path)?, Folder::look)
+    }
+
+    /// True if this is root, and the folder is another user's.
+    #[must_use]
+    pub fn is_anothers(path: &Path) -> bool {
+        let owner = std::fs::symlink_metadata(path).map(|meta| meta.uid());
+        rustix::process::geteuid().is_root() && owner.is_ok_and(|owner| owner != 0)
+    }
+
+    fn of(root: Folder, open: impl Fn(&Path) -> Result<Folder, FolderError>) -> Result<Self, StateError> {
+        let path = root.path().to_owned();
         match root.read("format", 64)? {
             None => root.write("format", FORMAT.as_bytes())?,
             Some(bytes) if bytes == FORMAT.as_bytes() => {}
-            Some(_) => return Err(StateError::Format { path: path.to_owned() }),
+            Some(_) => return Err(StateError::Format { path }),
         }
         Ok(Self {
-            identity: Folder::open(&path.join("identity"))?,
-            bundle: Folder::open(&path.join("bundle"))?,
-            queue: Folder::open(&path.join("queue"))?,
-            owed: Folder::open(&path.join("owed"))?,
+            identity: open(&path.join("identity"))?,
+            bundle: open(&path.join("bundle"))?,
+            queue: open(&path.join("queue"))?,
+            owed: open(&path.join("owed"))?,
             root,
         })
     }
@@ -104,7 +124,9 @@ impl State {
     /// When another run holds it for longer than that.
     pub fn lock(&self, wait: Duration) -> Result<RunLock, StateError> {
         let path = self.root.path().join("lock");
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        // flock(2) asks for no right to write.
+        let made = if self.root.is_only_to_look() { OFlags::RDONLY } else { OFlags::RDWR | OFlags::CREATE };
+        let flags = made | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|errno| FolderError::Call { verb: "open", path: path.clone(), source: errno.into() })?;
         let started = Instant::now();

@@ -22,9 +22,25 @@ pub enum FolderError {
     },
     /// Others could read or change what must be private.
     #[error(
-        "cannot use `{path}`: it belongs to another user or others may enter it; `chmod 700` it, or choose another folder with --state-dir"
+        "cannot use `{path}`: others may enter it; `chmod 700` it, or choose another folder with --state-dir"
     )]
     NotPrivate {
+        /// Which folder.
+        path: PathBuf,
+    },
+    /// It is not this user's.
+    #[error(
+        "cannot use `{path}`: it belongs to user {owner}; run this as that user, or choose another folder with --state-dir (root can look at its agent with `vigo doctor`)"
+    )]
+    OtherUser {
+        /// Which folder.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
+    /// It was opened to be looked at.
+    #[error("cannot change `{path}`: it is another user's, and was opened to be looked at")]
+    OnlyToLook {
         /// Which folder.
         path: PathBuf,
     },
@@ -38,11 +54,13 @@ pub enum FolderError {
     },
 }
 
-/// An open folder with mode 0700 that belongs to this user.
+/// An open folder with mode 0700 that belongs to this user, or to another one and is only looked at.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
     descriptor: OwnedFd,
+    /// Nothing in it is made, changed or removed.
+    only_to_look: bool,
 }
 
 impl Folder {
@@ -60,15 +78,42 @@ impl Folder {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(call("make folder")(errno.into())),
         }
+        let (folder, owner) = Self::private(path, false)?;
+        if owner != rustix::process::geteuid().as_raw() {
+            return Err(FolderError::OtherUser { path: path.to_owned(), owner });
+        }
+        Ok(folder)
+    }
+
+    /// Opens a folder that may be another user's, for who may look into it: nothing in it is made or changed.
+    ///
+    /// # Errors
+    /// When it is not there, cannot be opened, or others than its owner may enter it.
+    pub fn look(path: &Path) -> Result<Self, FolderError> {
+        Self::private(path, true).map(|(folder, _)| folder)
+    }
+
+    fn private(path: &Path, only_to_look: bool) -> Result<(Self, u32), FolderError> {
+        let call = |verb| {
+            move |errno: Errno| FolderError::Call { verb, path: path.to_owned(), source: errno.into() }
+        };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let descriptor = rustix::fs::open(path, flags, Mode::empty())
-            .map_err(|errno| call("open folder")(errno.into()))?;
-        let stat = rustix::fs::fstat(&descriptor).map_err(|errno| call("look at folder")(errno.into()))?;
-        let mine = stat.st_uid == rustix::process::geteuid().as_raw();
-        if !mine || stat.st_mode & 0o077 != 0 {
+        let descriptor = rustix::fs::open(path, flags, Mode::empty()).map_err(call("open folder"))?;
+        let stat = rustix::fs::fstat(&descriptor).map_err(call("look at folder"))?;
+        if stat.st_mode & 0o077 != 0 {
             return Err(FolderError::NotPrivate { path: path.to_owned() });
         }
-        Ok(Self { path: path.to_owned(), descriptor })
+        Ok((Self { path: path.to_owned(), descriptor, only_to_look }, stat.st_uid))
+    }
+
+    /// True if nothing in it is made or changed.
+    #[must_use]
+    pub const fn is_only_to_look(&self) -> bool {
+        self.only_to_look
+    }
+
+    fn may_change(&self) -> Result<(), FolderError> {
+        if self.only_to_look { Err(FolderError::OnlyToLook { path: self.path.clone() }) } else { Ok(()) }
     }
 
     /// Where it is.
@@ -111,6 +156,7 @@ impl Folder {
     /// # Errors
     /// When it cannot be written; the old file is then untouched.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), FolderError> {
+        self.may_change()?;
         let fresh = format!("{name}.new");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = rustix::fs::openat(&self.descriptor, &fresh, flags, Mode::RUSR | Mode::WUSR)
@@ -132,6 +178,7 @@ impl Folder {
     /// # Errors
     /// When it cannot be written; a part of it may stand there.
     pub fn append(&self, name: &str, line: &[u8], is_durable: bool) -> Result<(), FolderError> {
+        self.may_change()?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = rustix::fs::openat(&self.descriptor, name, flags, Mode::RUSR | Mode::WUSR)
             .map_err(self.failed("open", name))?;
@@ -162,6 +209,7 @@ impl Folder {
     /// # Errors
     /// When it cannot be removed.
     pub fn remove(&self, name: &str) -> Result<(), FolderError> {
+        self.may_change()?;
         match rustix::fs::unlinkat(&self.descriptor, name, AtFlags::empty()) {
             Ok(()) => self.sync(),
             Err(Errno::NOENT) => Ok(()),
@@ -234,6 +282,29 @@ mod tests {
         folder.remove("x").unwrap();
         folder.remove("x").unwrap();
         assert!(folder.names().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_folder_that_is_looked_at_is_not_made_and_nothing_in_it_changes() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("a");
+        assert!(Folder::look(&path).is_err() && !path.exists());
+        Folder::open(&path).unwrap().write("x", b"one").unwrap();
+        let folder = Folder::look(&path).unwrap();
+        assert_eq!(folder.read("x", 3).unwrap().as_deref(), Some(&b"one"[..]));
+        let refused = [folder.write("x", b"two"), folder.append("x", b"two", true), folder.remove("x")];
+        for refused in refused {
+            assert!(matches!(refused, Err(FolderError::OnlyToLook { .. })));
+        }
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
+            assert!(matches!(Folder::open(&path), Err(FolderError::OtherUser { owner: 65_534, .. })));
+            Folder::look(&path).unwrap();
+        } else {
+            println!("not root: no folder of another user was looked at");
+        }
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o750)).unwrap();
+        assert!(matches!(Folder::look(&path), Err(FolderError::NotPrivate { .. })));
     }
 
     #[test]

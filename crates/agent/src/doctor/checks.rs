@@ -44,7 +44,7 @@ pub fn check(name: String, about: &'static str, verdict: Verdict, evidence: Stri
 fn unseen(error: &io::Error) -> (Verdict, String) {
     let why = match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            "only root may look there (the process is not dumpable); run `vigo doctor` as root"
+            "only root may look there (the process is not dumpable); run `vigo doctor` as root, with the same --state-dir"
         }
         io::ErrorKind::NotFound => "the process has ended",
         _ => return (Verdict::NotConclusive, format!("it could not be read: {error}")),
@@ -142,8 +142,9 @@ fn sandbox(role: Role, process: Process) -> Check {
                 let good = filtered == filters.len() && privileges.iter().all(|set| set == "1");
                 (good, format!("{line}; NoNewPrivs: {}", privileges.join(", ")))
             }
-            Role::Agent => (process.status("Seccomp:")? == "2", line),
-            Role::Hand => (filtered > 0, line),
+            // Whatever has started it, the thread that is not filtered is the one that starts children.
+            Role::Agent => (process.status("Seccomp:")? == "2" && filtered + 1 >= filters.len(), line),
+            Role::Hand => (filtered > 0 && filtered + 1 >= filters.len(), line),
         })
     });
     let (verdict, evidence) = match seen {

@@ -135,12 +135,15 @@ fn yama(source: &Source) -> Check {
 /// The checks of the state folder. `busy`: a run goes on.
 #[must_use]
 pub fn state(folder: &Path, busy: bool) -> Vec<Check> {
-    vec![identity(folder), modes(folder), intents(folder, busy)]
+    // Root may look at another user's; whose it is was found good when it was opened.
+    let user = rustix::process::geteuid();
+    let owner = fs::symlink_metadata(folder).map(|meta| meta.uid()).ok().filter(|_| user.is_root());
+    let owner = owner.unwrap_or(user.as_raw());
+    vec![identity(folder, owner), modes(folder, owner), intents(folder, busy)]
 }
 
 /// What is open to others below a folder, at most [`NAMED`] of them, and how many were looked at.
-fn open_to_others(folder: &Path) -> std::io::Result<(Vec<String>, usize)> {
-    let own = rustix::process::geteuid().as_raw();
+fn open_to_others(folder: &Path, own: u32) -> std::io::Result<(Vec<String>, usize)> {
     let (mut wrong, mut seen) = (Vec::new(), 0);
     let mut waiting: Vec<PathBuf> = vec![folder.to_owned()];
     while let Some(path) = waiting.pop() {
@@ -158,9 +161,9 @@ fn open_to_others(folder: &Path) -> std::io::Result<(Vec<String>, usize)> {
     Ok((wrong, seen))
 }
 
-fn identity(folder: &Path) -> Check {
+fn identity(folder: &Path, owner: u32) -> Check {
     let folder = folder.join("identity");
-    let (verdict, evidence) = match open_to_others(&folder) {
+    let (verdict, evidence) = match open_to_others(&folder, owner) {
         Ok((wrong, seen)) if wrong.is_empty() => {
             (Verdict::Ok, format!("{}: {seen} looked at", folder.display()))
         }
@@ -174,8 +177,8 @@ fn identity(folder: &Path) -> Check {
     check("identity".to_owned(), "only the agent's user can be this node", verdict, evidence, &mend)
 }
 
-fn modes(folder: &Path) -> Check {
-    let (verdict, evidence) = match open_to_others(folder) {
+fn modes(folder: &Path, owner: u32) -> Check {
+    let (verdict, evidence) = match open_to_others(folder, owner) {
         Ok((wrong, seen)) if wrong.is_empty() => {
             (Verdict::Ok, format!("{}: {seen} looked at", folder.display()))
         }

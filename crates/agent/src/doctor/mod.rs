@@ -61,8 +61,13 @@ struct Subject {
 /// # Errors
 /// When the running agent does not answer, or what is to be examined cannot be started.
 pub fn doctor(machine: &Machine, arguments: &DoctorArguments) -> Result<Exit, AgentError> {
+    let looks = machine.state.root.is_only_to_look();
+    if looks && arguments.attack {
+        return Err(another("the attack takes the rights of the agent's user"));
+    }
     let subject = match ask(machine)? {
         Some(said) => of_running(machine, said)?,
+        None if looks => return Err(another("no agent runs there, and root's would be another")),
         None => of_own(machine)?,
     };
     let mut checks = vec![level(&subject.said)];
@@ -91,6 +96,12 @@ pub fn doctor(machine: &Machine, arguments: &DoctorArguments) -> Result<Exit, Ag
     Ok(findings.exit())
 }
 
+fn another(why: &str) -> AgentError {
+    AgentError::Operator(format!(
+        "cannot do that to the agent of another user: {why}; run `vigo doctor` as that user"
+    ))
+}
+
 fn ask(machine: &Machine) -> Result<Option<AgentStatus>, AgentError> {
     let asked = Asked::Status(StatusRequest {});
     match control::ask(&machine.settings.state_dir, asked, PATIENCE)? {
@@ -114,6 +125,8 @@ fn own_hand(machine: &Machine) -> Result<(Hand, HandFacts), AgentError> {
 fn of_running(machine: &Machine, said: AgentStatus) -> Result<Subject, AgentError> {
     let (own, facts) = match said.hand.clone() {
         Some(facts) => (None, facts),
+        // Root's hand would not be like that one.
+        None if machine.state.root.is_only_to_look() => (None, HandFacts::default()),
         None => own_hand(machine).map(|(hand, facts)| (Some(hand), facts))?,
     };
     Ok(Subject { said, hand: facts, is_running: true, _hand: own, _link: None })

@@ -280,8 +280,7 @@ enum Lies {
 fn left_of(home: &Path, keeping: &str, lies: [Lies; 3], texts: [&[u8]; 2]) -> Vec<Lies> {
     let credentials = home.join("credentials");
     let keys = home.join("srv/keys");
-    let paths =
-        [keys.join("master.key"), keys.join("master.key.next"), credentials.join("vigo-master-key")];
+    let paths = [keys.join("master.key"), keys.join("master.key.next"), credentials.join("vigo-master-key")];
     for (path, lies) in paths.iter().zip(lies) {
         let _not_there = fs::remove_file(path);
         let text = match lies {
@@ -307,7 +306,8 @@ fn left_of(home: &Path, keeping: &str, lies: [Lies; 3], texts: [&[u8]; 2]) -> Ve
             Err(_) => Lies::Nothing,
         })
         .collect();
-    let spare = after[1] != Lies::Nothing || (after[0] != Lies::Nothing && lies[2] == Lies::Right && keeping == "credential");
+    let spare = after[1] != Lies::Nothing
+        || (after[0] != Lies::Nothing && lies[2] == Lies::Right && keeping == "credential");
     assert!(said || !spare, "{keeping} {lies:?}: nothing was said of what is left over: {text}");
     after
 }
@@ -331,7 +331,8 @@ fn no_start_takes_away_the_last_copy_of_a_key() {
                         continue;
                     }
                     let after = left_of(home.path(), keeping, lies, [&right, &another]);
-                    let by_credential = credential == Right && (keeping == "credential" || !lies[..2].contains(&Right));
+                    let by_credential =
+                        credential == Right && (keeping == "credential" || !lies[..2].contains(&Right));
                     let expected = match (by_credential, file, next) {
                         // A change to a credential that was killed before its last step ends here.
                         (true, Another, next) if keeping == "credential" => [Nothing, next],

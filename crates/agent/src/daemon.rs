@@ -187,19 +187,7 @@ impl Daemon<'_> {
         let link = self.link.as_ref().filter(|_| listens).map(|(link, _)| link.as_fd());
         let control = self.control.as_ref().map(Control::as_fd);
         let watched: Vec<BorrowedFd<'_>> = [Some(self.stop), link, control].into_iter().flatten().collect();
-        loop {
-            match waiting::first_readable(&watched, until) {
-                Ok(None) => return Woken::Time,
-                Ok(Some(0)) => return Woken::Stop,
-                Ok(Some(1)) if link.is_some() => return Woken::Link,
-                Ok(Some(_)) => self.serve(),
-                Err(error) => {
-                    tracing::warn!("cannot wait for who asks: {error}");
-                    std::thread::sleep(until.saturating_duration_since(Instant::now()).min(SHORTEST));
-                    return if signal::is_stop_asked() { Woken::Stop } else { Woken::Time };
-                }
-            }
-        }
+        wait_serving(&watched, link.is_some(), until, || self.serve())
     }
 
     fn serve(&self) {
@@ -207,6 +195,28 @@ impl Daemon<'_> {
         let running = Running { machine, enrolment, hands, started_at: *started_at };
         if let Some(control) = &self.control {
             control.serve(|asked| running.answer(&asked));
+        }
+    }
+}
+
+/// Of what is watched the first one is the wish to stop, the second one the worker if there is one, the last one who asks: whoever asks, and however
+/// many, the time is kept.
+fn wait_serving(watched: &[BorrowedFd<'_>], has_link: bool, until: Instant, serve: impl Fn()) -> Woken {
+    loop {
+        match waiting::first_readable(watched, until) {
+            Ok(None) => return Woken::Time,
+            Ok(Some(0)) => return Woken::Stop,
+            Ok(Some(1)) if has_link => return Woken::Link,
+            // Served once more at the most when the time is over: a client that asks again and again is no reason to wait longer.
+            Ok(Some(_)) => serve(),
+            Err(error) => {
+                tracing::warn!("cannot wait for who asks: {error}");
+                std::thread::sleep(until.saturating_duration_since(Instant::now()).min(SHORTEST));
+                return if signal::is_stop_asked() { Woken::Stop } else { Woken::Time };
+            }
+        }
+        if Instant::now() >= until {
+            return Woken::Time;
         }
     }
 }
@@ -230,6 +240,25 @@ pub(crate) fn chance() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
+    use std::io::Write as _;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn clients_that_never_end_do_not_keep_the_daemon_from_its_time() {
+        let (_nobody, stop) = UnixStream::pair().unwrap();
+        let (mut clients, control) = UnixStream::pair().unwrap();
+        clients.write_all(b"there is always one more").unwrap();
+        let begun = Instant::now();
+        let until = begun + Duration::from_millis(50);
+        let served = Cell::new(0);
+        let woken = wait_serving(&[stop.as_fd(), control.as_fd()], false, until, || {
+            served.set(served.get() + 1);
+            assert!(begun.elapsed() < Duration::from_secs(20), "the time was over long ago");
+        });
+        assert_eq!(woken, Woken::Time);
+        assert!(served.get() > 0 && Instant::now() >= until);
+    }
 
     #[test]
     fn pauses_grow_with_failures_to_a_cap_and_are_moved_a_little() {

@@ -172,9 +172,9 @@ fn judge(call: &str, read: io::Result<usize>, bytes: &[u8], canary: Option<&[u8]
         }
         (Ok(count), None) if count > 0 => (Outcome::Succeeded, format!("{call}: its memory can be read")),
         (Ok(_), _) => (Outcome::Unclear, format!("{call}: something else was read")),
-        // EFAULT, EIO: may look, and these pages cannot be read by anybody.
+        // EFAULT, EIO: who may not look is told so before it is looked at. That nothing can be read at this place is of no use to the rest.
         (Err(error), None) if matches!(error.raw_os_error(), Some(14 | 5)) => {
-            (Outcome::Unclear, format!("{call}: allowed, but those pages cannot be read ({error})"))
+            (Outcome::Succeeded, format!("{call}: allowed; those pages alone cannot be read ({error})"))
         }
         (Err(error), _) => refused(call, &error),
     }
@@ -239,4 +239,24 @@ fn process(pid: u32) -> Option<Pid> {
 
 fn gone() -> (Outcome, String) {
     (Outcome::Unclear, "there is no such process".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn access_that_is_granted_has_succeeded_though_there_is_nothing_to_read() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let remote = read_remote(child.id(), Some(NOWHERE), None);
+        let mem = read_mem(child.id(), Some(NOWHERE), None);
+        // It ends when its input does.
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert_eq!(remote.0, Outcome::Succeeded, "{remote:?}");
+        assert_eq!(mem.0, Outcome::Succeeded, "{mem:?}");
+        let ended = read_remote(child.id(), Some(NOWHERE), None);
+        assert_ne!(ended.0, Outcome::Succeeded, "{ended:?}");
+    }
 }

@@ -2,11 +2,14 @@
 
 use crate::error::AgentError;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use vigo_sys::spawn::{Child, Core, Credentials, Program, Spawner, Spec};
 use vigo_wire::worker::{Client, DESCRIPTOR, NAME};
 
-/// Numbers that systemd leaves to dynamic users (Users, Groups, UIDs and GIDs on systemd Systems): nobody has an account there.
+/// Numbers that systemd leaves to dynamic users (Users, Groups, UIDs and GIDs on systemd Systems): nobody has an account there, and which of them a
+/// running process has is looked up.
 const FREE_IDS: std::ops::RangeInclusive<u32> = 61_184..=65_519;
 /// Files of accounts are read up to this size.
 const ACCOUNTS_LIMIT: usize = 16 << 20;
@@ -73,7 +76,7 @@ fn pipe() -> std::io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
 }
 
-/// The user that the package made for the worker, else a number that no account has. No name service is asked.
+/// The user that the package made for the worker, else a number that no account has and no process. No name service is asked.
 fn free_user() -> u32 {
     let text = read_bounded("/etc/passwd");
     let mut taken = Vec::new();
@@ -87,12 +90,45 @@ fn free_user() -> u32 {
             _ => {}
         }
     }
+    taken.extend(running_users(Path::new("/proc")));
     FREE_IDS.into_iter().find(|id| !taken.contains(id)).unwrap_or(*FREE_IDS.start())
+}
+
+/// The users that running processes have, real, effective, saved and of the file system (proc_pid_status(5)); none where there is no such folder.
+fn running_users(proc: &Path) -> BTreeSet<u32> {
+    let processes = std::fs::read_dir(proc).into_iter().flatten().flatten();
+    let statuses = processes.filter_map(|entry| std::fs::read_to_string(entry.path().join("status")).ok());
+    statuses
+        .filter_map(|status| status.lines().find_map(|line| line.strip_prefix("Uid:")).map(str::to_owned))
+        .flat_map(|ids| ids.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<u32>>())
+        .collect()
 }
 
 fn read_bounded(path: &str) -> String {
     match std::fs::read(path) {
         Ok(bytes) if bytes.len() <= ACCOUNTS_LIMIT => String::from_utf8_lossy(&bytes).into_owned(),
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_number_that_a_process_has_is_not_taken() {
+        if !rustix::process::geteuid().is_root() {
+            return println!("not root: no process of another user was made");
+        }
+        let first = free_user();
+        let mut other = Command::new("cat");
+        let mut other = other.uid(first).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let second = free_user();
+        drop(other.stdin.take());
+        other.wait().unwrap();
+        assert_ne!(second, first);
+        assert!(FREE_IDS.contains(&second) || second == first);
     }
 }

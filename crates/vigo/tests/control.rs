@@ -13,12 +13,13 @@ mod world;
 use serde_json::Value;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use world::{World, binary, canary};
+use world::{World, binary, canary, run};
 
 const FIRST: &str = r#"configcrate: first
 resources:
@@ -107,6 +108,51 @@ fn a_running_agent_says_what_it_is_and_outlives_what_it_is_sent() {
     wait("an answer of the next", || (status(&world)["agent"]["process"] == process).then_some(()));
 }
 
+/// Every file and folder below, whose it is, and what is in it as far as its time says.
+fn listing(folder: &Path) -> Vec<(PathBuf, u32, i64)> {
+    let mut found = Vec::new();
+    let mut waiting = vec![folder.to_owned()];
+    while let Some(path) = waiting.pop() {
+        let meta = fs::symlink_metadata(&path).unwrap();
+        if meta.is_dir() {
+            waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        found.push((path, meta.uid(), meta.mtime_nsec()));
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn where_no_hand_can_be_started_the_status_says_that() {
+    let has_strace = Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok();
+    if !has_strace {
+        return println!("no strace(1): nothing kept a hand from starting");
+    }
+    let world = World::new();
+    let mut command = Command::new("strace");
+    command.args([
+        "-f",
+        "-q",
+        "-e",
+        "signal=none",
+        "-e",
+        "trace=execveat",
+        "-e",
+        "inject=execveat:error=EACCES",
+        "-o",
+    ]);
+    command.arg(world.path("trace")).arg(binary("vigo")).arg("--state-dir").arg(world.path("agent"));
+    command.args(["status", "--json"]);
+    let ended = run(command, b"").expect(0);
+    let status: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(status["protection"]["level"], "insecure", "{status}");
+    assert!(status["protection"]["reasons"].to_string().contains("secrets cannot be used"), "{status}");
+    // The control: nothing stands in the way.
+    let status: Value = serde_json::from_str(&world.vigo(&["status", "--json"]).expect(0).out).unwrap();
+    assert!(!status["protection"]["reasons"].to_string().contains("secrets cannot be used"), "{status}");
+}
+
 #[test]
 fn another_user_is_refused_by_the_socket_even_where_the_modes_let_it_in() {
     if !rustix::process::geteuid().is_root() {
@@ -128,6 +174,29 @@ fn another_user_is_refused_by_the_socket_even_where_the_modes_let_it_in() {
     let _daemon = start(command);
     let socket = world.path("agent/control");
     wait("the socket", || socket.exists().then_some(()));
+    // Root looks at it, and changes nothing in its folder.
+    let looked = wait("a look between two runs", || {
+        let before = listing(&world.path("agent"));
+        let ended = world.vigo(&["doctor", "--json"]);
+        let is_as_before = listing(&world.path("agent")) == before && world.path("agent/last-run").exists();
+        serde_json::from_str::<Value>(&ended.out).ok().filter(|_| is_as_before)
+    });
+    assert_eq!(looked["examined"]["is_running"], true);
+    for check in looked["checks"].as_array().unwrap() {
+        let name = check["name"].as_str().unwrap();
+        let own = [
+            "identity",
+            "state-folder",
+            "intents",
+            "not-dumpable-agent",
+            "core-limit-agent",
+            "not-traced-agent",
+        ];
+        assert!(!own.contains(&name) || check["verdict"] == "ok", "{check}");
+        assert!(!check["evidence"].as_str().unwrap().contains("as root"), "{check}");
+    }
+    world.vigo(&["doctor", "--attack"]).expect(2).says(&["as that user"]);
+    world.vigo(&["status"]).expect(1).says(&["belongs to user 65534", "run this as that user"]);
     let as_user = |user: u32| {
         let script = "import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\ns.send(bytes([2,0,0,0,10,0]))\nd=b''\nwhile True:\n  p=s.recv(65536)\n  if not p: break\n  d+=p\nsys.stdout.buffer.write(d)";
         let mut command = Command::new("python3");

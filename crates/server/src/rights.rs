@@ -10,6 +10,7 @@ use vigo_store::{ApiToken, PAGE_MAX, Page, SecretPolicies, Store, Token, TokenId
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rights {
     policies: Digest,
+    policy_revision: u64,
     /// Until when, and what is under the MAC.
     api_tokens: BTreeMap<TokenId, (u64, Digest)>,
     /// Until when. Their uses fall without being noted here.
@@ -22,8 +23,13 @@ impl Rights {
     /// # Errors
     /// When the store cannot be read.
     pub fn of(store: &dyn Store) -> Result<Self, ServerError> {
-        let policies = Digest::of(&store.secret_policies()?.granting_bytes());
-        let mut rights = Self { policies, api_tokens: BTreeMap::new(), tokens: BTreeMap::new() };
+        let policies = store.secret_policies()?;
+        let mut rights = Self {
+            policies: Digest::of(&policies.granting_bytes()),
+            policy_revision: policies.revision,
+            api_tokens: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+        };
         let mut cursor: Option<String> = None;
         loop {
             let page = store.api_tokens(Page { cursor: cursor.as_deref(), limit: PAGE_MAX })?;
@@ -64,6 +70,13 @@ impl Rights {
     /// These policies count from now on, and no others.
     pub fn set_policies(&mut self, policies: &SecretPolicies) {
         self.policies = Digest::of(&policies.granting_bytes());
+        self.policy_revision = policies.revision;
+    }
+
+    /// Which of the policies that ever were they are.
+    #[must_use]
+    pub const fn policy_revision(&self) -> u64 {
+        self.policy_revision
     }
 
     /// One more.

@@ -153,20 +153,19 @@ pub fn shortfall(posture: &Posture) -> Option<String> {
 /// Checks that policies that were read from the store are this server's own. Blocks.
 ///
 /// # Errors
-/// `Forged` when a row was added, changed or taken away past the server, or an older set was put back while it ran.
+/// `Forged` when a row was added, changed or taken away past the server, or an older set was put back, none at all among them.
 pub fn verify(server: &Server, policies: &SecretPolicies) -> Result<(), ServerError> {
     let forged = || ServerError::Forged { what: "policies of secrets", name: policies.revision.to_string() };
     let bytes = policies.granting_bytes();
     let read = (policies.revision, Digest::of(&bytes), policies.mac.clone());
+    let newest = server.witness.policy_revision();
+    // Somebody may have changed them since these were read; then the store has the newer ones.
+    if policies.revision < newest && server.store.secret_policies()?.revision < newest {
+        return Err(forged());
+    }
     let known = server.checked_policies.lock().unwrap_or_else(PoisonError::into_inner).clone();
     if known.as_ref() == Some(&read) {
         return Ok(());
-    }
-    if let Some((newest, ..)) = known.filter(|(newest, ..)| policies.revision < *newest) {
-        // Somebody may have changed them since these were read; then the store has the newer ones.
-        if server.store.secret_policies()?.revision < newest {
-            return Err(forged());
-        }
     }
     if policies.revision == 0 {
         // Before the first policy there is nothing to authenticate.

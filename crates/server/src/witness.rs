@@ -222,6 +222,12 @@ impl Witness {
         self.known().rights.has_api_token(token)
     }
 
+    /// The revision of the policies of secrets that count.
+    #[must_use]
+    pub fn policy_revision(&self) -> u64 {
+        self.known().rights.policy_revision()
+    }
+
     /// True if that enrolment token counts.
     #[must_use]
     pub fn has_token(&self, id: &TokenId) -> bool {

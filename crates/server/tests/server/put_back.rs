@@ -50,6 +50,10 @@ const POLICIES_BACK: &str = "DROP TRIGGER the_secret_policy_set_stays; DROP TRIG
      DELETE FROM secret_policies; INSERT INTO secret_policies SELECT * FROM old.secret_policies; \
      DELETE FROM secret_policy_set; INSERT INTO secret_policy_set SELECT * FROM old.secret_policy_set";
 
+/// None are left, as before the first one was set.
+const POLICIES_GONE: &str = "DROP TRIGGER the_secret_policy_set_stays; DROP TRIGGER its_revision_never_falls; \
+     DELETE FROM secret_policies; DELETE FROM secret_policy_set";
+
 /// A server that stopped, after a policy was made stricter and tokens were taken away; the database before that; and the tokens.
 async fn stopped() -> (Arc<TempDir>, String, String) {
     let server = Vigosrv::new();
@@ -74,9 +78,13 @@ async fn rows_that_are_put_back_while_the_server_is_stopped_are_noticed() {
     let (data, old, now) = (home.path().join("srv"), home.path().join("old.db"), home.path().join("now.db"));
     copy(&data, &now);
     // A record more in the audit log, rightly chained, does not hide it.
-    for (sql, more) in
-        [(TOKEN_BACK, false), (ENROLMENT_BACK, false), (POLICIES_BACK, false), (TOKEN_BACK, true)]
-    {
+    for (sql, more) in [
+        (TOKEN_BACK, false),
+        (ENROLMENT_BACK, false),
+        (POLICIES_BACK, false),
+        (POLICIES_GONE, false),
+        (TOKEN_BACK, true),
+    ] {
         past_the_server(&data, &old, sql);
         if more {
             // A store of its own is what a holder of the database has to write such a record.
@@ -127,6 +135,24 @@ async fn a_token_that_is_put_back_while_the_server_runs_is_not_known_nor_after_a
     server.stop();
     let text = offline(home.path(), &["rekey"]);
     assert!(text.contains("rows were put back"), "{text}");
+}
+
+#[tokio::test]
+async fn policies_that_are_put_back_or_gone_before_anybody_asked_give_no_secret() {
+    for sql in [POLICIES_BACK, POLICIES_GONE] {
+        let (home, ..) = stopped().await;
+        let server = Vigosrv::on(Arc::clone(&home));
+        let admin = server.admin();
+        admin.set_secret("web/token", b"one").await.ok();
+        admin.publish(tree_with_secret()).await;
+        let mut envoy = Envoy::enrolled(&server, "web-1").await;
+        envoy.says("weak", "none");
+        envoy.check_in().await;
+        past_the_server(&server.data(), &home.path().join("old.db"), sql);
+        let asked = envoy.secret_request(&["web/token"]);
+        assert_eq!(envoy.refused(Ask::Secrets(asked)).await, "untrusted-policy", "{sql}");
+        assert_eq!(admin.get("/api/v1/secret-policies").await.ok()["intact"], false, "{sql}");
+    }
 }
 
 #[tokio::test]

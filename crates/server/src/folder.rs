@@ -105,7 +105,12 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), ServerError
         file.sync_all()?;
         std::fs::rename(&candidate, path)?;
         // The rename itself lasts over a loss of power only when the folder is on disk (fsync(2)).
-        File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+        let folder = match path.parent() {
+            Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+            Some(folder) => folder,
+            None => Path::new("/"),
+        };
+        File::open(folder)?.sync_all()
     };
     write().map_err(failed)
 }

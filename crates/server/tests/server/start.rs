@@ -78,6 +78,32 @@ fn a_second_server_on_the_same_folder_is_refused() {
 }
 
 #[test]
+fn paths_may_be_bare_names() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_vigosrv"));
+    command.env_clear().current_dir(home.path()).stdin(Stdio::null()).stdout(Stdio::null());
+    command.args(["--grpc-listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0"]);
+    command.args(["--data-dir", "srv", "--ready-file", "ready"]);
+    let mut server = command.spawn().unwrap();
+    let ended = loop {
+        if home.path().join("ready").exists() {
+            break None;
+        }
+        if let Some(ended) = server.try_wait().unwrap() {
+            break Some(ended);
+        }
+        std::thread::yield_now();
+    };
+    // It is there before its folder was brought to disk: what happens then is seen by how it ends.
+    if ended.is_none() {
+        let process = rustix::process::Pid::from_child(&server);
+        rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+    }
+    let ended = ended.unwrap_or_else(|| server.wait().unwrap());
+    assert!(ended.success(), "{ended}");
+}
+
+#[test]
 fn a_new_master_key_is_never_made_for_an_old_store() {
     let server = Vigosrv::new();
     let (key, home) = (server.data().join("keys/master.key"), server.keep_home());

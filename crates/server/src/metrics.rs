@@ -127,6 +127,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn there_are_as_many_as_the_guide_says() {
+        let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guide/operate.md");
+        let guide = std::fs::read_to_string(guide).unwrap();
+        let mut lines = guide.lines().skip_while(|line| !line.ends_with("grep -c '^# TYPE vigo_'"));
+        let said: usize = lines.nth(1).unwrap().parse().unwrap();
+        let metrics = Metrics::new();
+        // Of what has labels nothing is shown before it was counted.
+        metrics.count("check-in", "done");
+        metrics.called.get_or_create(&Called { route: "/healthz", status: 200 }).inc();
+        let text = metrics.text().unwrap();
+        assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE vigo_")).count(), said, "{text}");
+    }
+
+    #[test]
     fn what_was_counted_is_in_the_text() {
         let metrics = Metrics::new();
         metrics.count("check-in", "done");

@@ -112,6 +112,7 @@ fn read_bounded(path: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_types, reason = "test code")]
 mod tests {
     use super::*;
     use std::os::unix::process::CommandExt as _;

@@ -242,6 +242,7 @@ fn gone() -> (Outcome, String) {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_types, reason = "test code")]
 mod tests {
     use super::*;
     use std::process::{Command, Stdio};

@@ -17,8 +17,14 @@ use vigo_wire::frame;
 pub const TESTS: &[Test] = &[
     ("process::a_started_hand_is_protected_and_says_so", is_protected),
     ("process::each_kind_of_arena_can_be_had", each_kind_of_arena),
-    ("process::whatever_may_be_locked_it_starts_and_holds_a_value", small_limits),
-    ("process::all_of_its_threads_but_the_one_that_starts_children_have_the_filter", filtered_threads),
+    (
+        "process::whatever_may_be_locked_it_starts_and_holds_a_value",
+        whatever_may_be_locked_it_starts_and_holds_a_value,
+    ),
+    (
+        "process::all_of_its_threads_but_the_one_that_starts_children_have_the_filter",
+        all_of_its_threads_but_the_one_that_starts_children_have_the_filter,
+    ),
     ("process::it_is_named_and_has_its_descriptors_only", is_named),
     ("process::a_request_of_another_role_ends_it", another_role),
     ("process::garbage_ends_it", garbage),
@@ -75,7 +81,7 @@ pub fn limited(limit: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn small_limits() {
+fn whatever_may_be_locked_it_starts_and_holds_a_value() {
     let has_secret = vigo_sys::arena::probe(Choice::Auto).0 == Kind::Secret;
     for limit in [
         0, 64, 256, 300, 520, 639, 640, 647, 648, 700, 784, 850, 1024, 1032, 1100, 1300, 1500, 2048, 2060,
@@ -99,7 +105,7 @@ fn small_limits() {
     }
 }
 
-fn filtered_threads() {
+fn all_of_its_threads_but_the_one_that_starts_children_have_the_filter() {
     let (mut hand, _folder) = node();
     // It works, so that all of its threads are there.
     hold(&mut hand, "a", b"value");

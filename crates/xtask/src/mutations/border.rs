@@ -6,6 +6,7 @@ const MESSAGES: Target = Target("vigo-wire", "messages");
 const WIRE: Target = Target("vigo-wire", "lib");
 const HOSTILE: Target = Target("vigo-agent", "hostile_worker");
 const AGENT: Target = Target("vigo-agent", "lib");
+const HOST_INSIDE: Target = Target("vigo-host", "lib");
 const WORKER: Target = Target("vigo-agent-net", "worker");
 const SERVER: Target = Target("vigo-server", "server");
 const SERVER_INSIDE: Target = Target("vigo-server", "lib");
@@ -138,6 +139,49 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "if worker.user == rustix::process::geteuid().as_raw() {",
         "if worker.user == u32::MAX {",
         &[AGENT.test("posture::tests::a_worker_of_the_same_user_makes_the_level_weak_at_best")],
+    ),
+    one(
+        "folder-of-another-user",
+        "root changes nothing in the state folder of another user's agent",
+        "crates/host/src/folder.rs",
+        "if self.only_to_look {",
+        "if self.only_to_look && self.path.as_os_str().is_empty() {",
+        &[HOST_INSIDE
+            .test("folder::tests::a_folder_that_is_looked_at_is_not_made_and_nothing_in_it_changes")],
+    ),
+    one(
+        "level-without-a-hand",
+        "a machine on which no hand starts does not call itself better than insecure",
+        "crates/agent/src/posture.rs",
+        "    insecure.extend(facts.no_hand",
+        "    weak.extend(facts.no_hand",
+        &[AGENT.test("posture::tests::a_machine_on_which_no_hand_starts_is_insecure_and_says_why")],
+    ),
+    one(
+        "user-of-the-worker",
+        "the worker takes no user that a running process has",
+        "crates/agent/src/worker.rs",
+        "    taken.extend(running_users(Path::new(\"/proc\")));\n",
+        "",
+        &[AGENT.test("worker::tests::a_number_that_a_process_has_is_not_taken")],
+    ),
+    one(
+        "time-of-the-daemon",
+        "who asks again and again does not keep the daemon from its time",
+        "crates/agent/src/daemon.rs",
+        "        if Instant::now() >= until {\n            return Woken::Time;\n        }\n",
+        "",
+        &[AGENT.test("daemon::tests::clients_that_never_end_do_not_keep_the_daemon_from_its_time")],
+    ),
+    one(
+        "attack-that-was-granted",
+        "an attack to which access was granted counts as a success",
+        "crates/agent/src/doctor/attacker.rs",
+        "(Outcome::Succeeded, format!(\"{call}: allowed;",
+        "(Outcome::Unclear, format!(\"{call}: allowed;",
+        &[AGENT.test(
+            "doctor::attacker::tests::access_that_is_granted_has_succeeded_though_there_is_nothing_to_read",
+        )],
     ),
     one(
         "doctor-of-a-process",
@@ -362,6 +406,22 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "    Ok((found != *rights && found != *next).then_some(Doubt::Rights))",
         "    Ok((found != *rights && found != *next && false).then_some(Doubt::Rights))",
         &[SERVER.test("put_back::rows_that_are_put_back_while_the_server_is_stopped_are_noticed")],
+    ),
+    one(
+        "policies-that-were-put-back",
+        "older policies of secrets, or none, give no secret while the server runs",
+        "crates/server/src/secret_policy.rs",
+        "    if policies.revision < newest && server",
+        "    if policies.revision < 0 * newest && server",
+        &[SERVER.test("put_back::policies_that_are_put_back_or_gone_before_anybody_asked_give_no_secret")],
+    ),
+    one(
+        "last-copy-of-a-key",
+        "no start takes away a master key that could be the last of its kind",
+        "crates/server/src/master.rs",
+        "if matches!(other, Ok(true)) && self.keeping == Keeping::Credential {",
+        "if other.is_ok() {",
+        &[SERVER.test("master_key::no_start_takes_away_the_last_copy_of_a_key")],
     ),
     one(
         "token-that-was-put-back",

@@ -310,6 +310,23 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         &[HAND.test("process::a_started_hand_is_protected_and_says_so")],
     ),
     one(
+        "filter-of-all-threads",
+        "each thread of a hand that touches values is without the network",
+        "crates/hand/src/process/mod.rs",
+        "let sandboxed = sandbox::deny_network();",
+        "let sandboxed = std::thread::spawn(sandbox::deny_network).join().unwrap_or(Ok(()));",
+        &[HAND
+            .test("process::all_of_its_threads_but_the_one_that_starts_children_have_the_filter")],
+    ),
+    one(
+        "stack-that-fits",
+        "a hand starts on less stack where little memory may be locked",
+        "crates/hand/src/process/mod.rs",
+        "let sizes = [STACK, HALF_STACK, SMALLEST_STACK];",
+        "let sizes = [STACK, STACK, STACK];",
+        &[HAND.test("process::whatever_may_be_locked_it_starts_and_holds_a_value")],
+    ),
+    one(
         "stack-wiped",
         "a hand wipes the stack it worked on after each answer",
         "crates/hand/src/process/mod.rs",

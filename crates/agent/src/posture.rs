@@ -198,6 +198,10 @@ mod tests {
         let posture = Posture::assess(&facts, Choice::Auto, Path::new("/nonexistent"));
         assert_eq!(posture.level, ProtectionLevel::Insecure);
         assert!(posture.reasons.iter().any(|reason| reason.ends_with("it ended")), "{:?}", posture.reasons);
+        // The test's own process is insecure for other reasons, too.
+        let (mut insecure, mut weak) = (Vec::new(), Vec::new());
+        process(&mut insecure, &mut weak, &facts);
+        assert!(insecure.iter().any(|reason| reason.ends_with("it ended")), "{insecure:?}; {weak:?}");
     }
 
     #[test]

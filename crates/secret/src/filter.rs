@@ -108,7 +108,7 @@ fn quoted(quote: u8, inner: &SecretBuf) -> SecretBuf {
 }
 
 /// Without white space at both ends: Unicode's where the value is text, else ASCII's.
-fn trimmed(value: &[u8]) -> &[u8] {
+pub(crate) fn trimmed(value: &[u8]) -> &[u8] {
     std::str::from_utf8(value).map_or_else(|_| value.trim_ascii(), |text| text.trim().as_bytes())
 }
 

@@ -1,4 +1,5 @@
-//! The forms in which a value may turn up in text: as it is, in base64, hexadecimal, URL, shell and JSON, each as the usual programs write it.
+//! The forms in which a value may turn up in text: as it is, in base64, hexadecimal, URL, shell, JSON, HTML and Python, each as the usual
+//! programs write it.
 //!
 //! A form is never stored: it is produced byte by byte, so that a filter can append it and the scrubber can compare with it.
 
@@ -22,6 +23,10 @@ pub(crate) enum Form {
     Shell(Shell),
     /// What stands between the quotes of a JSON string.
     Json(Json),
+    /// What stands for it in HTML.
+    Html(Html),
+    /// What stands between the quotes of Python's `repr`.
+    Python,
 }
 
 /// Which characters percent-encoding leaves alone, and how it writes the others.
@@ -46,6 +51,19 @@ pub(crate) enum Shell {
     SingleByDouble,
     /// In double quotes, each special character behind a backslash.
     Double,
+    /// Without quotes, each special character behind a backslash, as `printf %q` of bash writes a value of one line.
+    Backslash,
+}
+
+/// How quotes are written in HTML; `&`, `<` and `>` are the same everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Html {
+    /// `&quot;` and `&#x27;`, as Python's `html.escape`.
+    Python,
+    /// `&#34;` and `&#39;`, as Go and Jinja.
+    Numbers,
+    /// `&quot;` and `&#039;`, as PHP.
+    Php,
 }
 
 /// What is escaped in a JSON string beyond what must be.
@@ -61,7 +79,7 @@ pub(crate) enum Json {
 
 impl Form {
     /// Every form.
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::Raw,
         Self::Base64 { url: false },
         Self::Base64 { url: true },
@@ -83,16 +101,30 @@ impl Form {
         Self::Json(Json::Minimal),
         Self::Json(Json::Ascii),
         Self::Json(Json::Html),
+        Self::Shell(Shell::Backslash),
+        Self::Html(Html::Python),
+        Self::Html(Html::Numbers),
+        Self::Html(Html::Php),
+        Self::Python,
     ];
 
-    /// True if programs break lines inside this form.
-    pub(crate) const fn may_be_wrapped(self) -> bool {
-        matches!(self, Self::Base64 { .. } | Self::Base64Inside { .. })
+    /// True if programs break lines before the byte of this form with that number.
+    pub(crate) const fn may_be_wrapped_before(self, number: usize) -> bool {
+        match self {
+            Self::Base64 { .. } | Self::Base64Inside { .. } => number > 0,
+            Self::Hex { .. } => number > 0 && number.is_multiple_of(2),
+            _ => false,
+        }
+    }
+
+    /// True if programs leave a blank or a colon there.
+    pub(crate) const fn may_be_spaced_before(self, number: usize) -> bool {
+        matches!(self, Self::Hex { .. }) && self.may_be_wrapped_before(number)
     }
 
     /// True if the form of a value that has nothing but ASCII letters and digits is that value.
     pub(crate) const fn keeps_letters_and_digits(self) -> bool {
-        matches!(self, Self::Url(_) | Self::Shell(_) | Self::Json(_))
+        matches!(self, Self::Url(_) | Self::Shell(_) | Self::Json(_) | Self::Html(_) | Self::Python)
     }
 }
 
@@ -117,6 +149,12 @@ pub(crate) fn emit<B>(form: Form, value: &[u8], sink: &mut Sink<'_, B>) -> Contr
             // No JSON string holds these bytes: there is no such form.
             Err(_) => value.iter().try_for_each(|byte| sink(*byte)),
         },
+        Form::Html(kind) => value.iter().try_for_each(|byte| html_byte(*byte, kind, sink)),
+        Form::Python => {
+            // It takes the quotes that spare it the most backslashes.
+            let both = value.contains(&b'\'') && value.contains(&b'"');
+            value.iter().try_for_each(|byte| python_byte(*byte, both, sink))
+        }
     }
 }
 
@@ -202,9 +240,47 @@ fn shell_byte<B>(byte: u8, kind: Shell, sink: &mut Sink<'_, B>) -> ControlFlow<B
             sink(b'\\')?;
             return sink(byte);
         }
+        (Shell::Backslash, byte) if byte.is_ascii_graphic() || matches!(byte, b' ' | b'\t') => {
+            if !byte.is_ascii_alphanumeric() && !b"%+-./:=@_#~".contains(&byte) {
+                sink(b'\\')?;
+            }
+            return sink(byte);
+        }
         _ => return sink(byte),
     };
     text.iter().try_for_each(|byte| sink(*byte))
+}
+
+fn html_byte<B>(byte: u8, kind: Html, sink: &mut Sink<'_, B>) -> ControlFlow<B> {
+    let text: &[u8] = match (byte, kind) {
+        (b'&', _) => b"&amp;",
+        (b'<', _) => b"&lt;",
+        (b'>', _) => b"&gt;",
+        (b'"', Html::Numbers) => b"&#34;",
+        (b'"', _) => b"&quot;",
+        (b'\'', Html::Python) => b"&#x27;",
+        (b'\'', Html::Numbers) => b"&#39;",
+        (b'\'', Html::Php) => b"&#039;",
+        _ => return sink(byte),
+    };
+    text.iter().try_for_each(|byte| sink(*byte))
+}
+
+fn python_byte<B>(byte: u8, escapes_quotes: bool, sink: &mut Sink<'_, B>) -> ControlFlow<B> {
+    let escaped = match byte {
+        b'\\' => b'\\',
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        b'\'' if escapes_quotes => b'\'',
+        0..b' ' | 0x7f => {
+            b"\\x".iter().try_for_each(|byte| sink(*byte))?;
+            return hex_pair(byte).into_iter().try_for_each(sink);
+        }
+        _ => return sink(byte),
+    };
+    sink(b'\\')?;
+    sink(escaped)
 }
 
 fn json_letter<B>(letter: char, kind: Json, sink: &mut Sink<'_, B>) -> ControlFlow<B> {
@@ -292,5 +368,12 @@ mod tests {
         assert_eq!(text(Form::Json(Json::Ascii), "é\u{1f600}<".as_bytes()), "\\u00e9\\ud83d\\ude00<");
         assert_eq!(text(Form::Json(Json::Html), b"<a&b>"), "\\u003ca\\u0026b\\u003e");
         assert_eq!(text(Form::Hex { upper: true }, b"\x0f\xa0"), "0FA0");
+        // By bash 5.2, Python 3.11 and Go 1.22, each with a value of its own kind.
+        assert_eq!(text(Form::Shell(Shell::Backslash), b"a'b $c*(d)^,e%f"), r"a\'b\ \$c\*\(d\)\^\,e%f");
+        assert_eq!(text(Form::Html(Html::Python), b"<'\"&>"), "&lt;&#x27;&quot;&amp;&gt;");
+        assert_eq!(text(Form::Html(Html::Numbers), b"'\""), "&#39;&#34;");
+        assert_eq!(text(Form::Html(Html::Php), b"'\""), "&#039;&quot;");
+        assert_eq!(text(Form::Python, b"it's \\ \x01\n"), r"it's \\ \x01\n");
+        assert_eq!(text(Form::Python, b"it's \"x\""), r#"it\'s "x""#);
     }
 }

@@ -1,6 +1,7 @@
 //! The scrubber: replaces every form of every value in a stream, whatever its chunks are. It is the second net: the first is that output of
 //! what got a secret is dropped.
 
+use crate::filter::trimmed;
 use crate::forms::{Form, emit};
 use crate::{SecretBuf, SecretError};
 use std::collections::BTreeMap;
@@ -25,7 +26,9 @@ const WORK: u64 = 16 << 20;
 ///
 /// Whatever the chunks: at each place the longest form is replaced that starts there, else one byte is passed on. So the output does not
 /// depend on the chunks, and no form of a value stands in it. Nor does a line of a value of several lines, if it has [`SHORTEST_LINE`]
-/// bytes or more: programs print them one by one, with something before each.
+/// bytes or more: programs print them one by one, with something before each; nor a value without the white space at its ends, which a
+/// shell strips. Hashes of passwords as crypt(3) writes them (`$6$`, `$2b$`) are replaced whoever made them: whose they are is not told by
+/// looking.
 ///
 /// The work is bounded by the length of the stream: one that costs more, which takes values and text that repeat themselves, is masked from
 /// there to its end.
@@ -47,7 +50,7 @@ pub struct Scrubber<'a> {
 /// Something that may not stand in the output.
 struct Sought<'a> {
     text: &'a [u8],
-    /// A value, which may turn up in any form; else a line of one, as it is.
+    /// A value, whole or trimmed, which may turn up in any form; else a line of one, as it is.
     is_value: bool,
 }
 
@@ -81,6 +84,9 @@ impl<'a> Scrubber<'a> {
                 }
                 index.entry(key).or_default().push((number, form));
             }
+        }
+        if let (Some(start), false) = (starts.get_mut(usize::from(b'$')), sought.is_empty()) {
+            *start = true;
         }
         let mask = choose_mask(&sought).ok_or(SecretError::NoMask)?;
         let pending = SecretBuf::with_capacity(0);
@@ -159,8 +165,14 @@ impl<'a> Scrubber<'a> {
         let Some(key) = text.first_chunk::<KEY>() else {
             return if last { Found::Nothing } else { Found::TooEarly };
         };
+        let unbroken = match unbroken_key(text) {
+            Ok(key) => key,
+            Err(()) if last => None,
+            Err(()) => return Found::TooEarly,
+        };
         let mut longest = 0;
-        for (number, form) in self.index.get(key).into_iter().flatten() {
+        let keys = std::iter::once(key).chain(unbroken.as_ref());
+        for (number, form) in keys.filter_map(|key| self.index.get(key)).flatten() {
             let sought = self.sought.get(*number).map(|sought| sought.text).unwrap_or_default();
             match compare(*form, sought, text, work) {
                 Found::Form { length } => longest = longest.max(length),
@@ -168,19 +180,84 @@ impl<'a> Scrubber<'a> {
                 Found::TooEarly | Found::Nothing => {}
             }
         }
+        match hash_at(text, work) {
+            Found::Form { length } => longest = longest.max(length),
+            Found::TooEarly if !last => return Found::TooEarly,
+            Found::TooEarly | Found::Nothing => {}
+        }
         if longest > 0 { Found::Form { length: longest } } else { Found::Nothing }
     }
 }
 
+/// The key of what starts there in a form that a program broke into lines or groups; `None` where it is the first bytes as they are, `Err`
+/// where the text ends before that is sure.
+fn unbroken_key(text: &[u8]) -> Result<Option<[u8; KEY]>, ()> {
+    let mut key = [0; KEY];
+    let mut at = 0;
+    for (number, place) in key.iter_mut().enumerate() {
+        if number > 0 {
+            at += break_at(text, at);
+            at += space_at(text, at);
+        }
+        *place = *text.get(at).ok_or(())?;
+        at += 1;
+    }
+    Ok((at > KEY).then_some(key))
+}
+
+/// How long the line break is that stands there: at most one, of one byte or two, so that what is held back meanwhile has an end.
+fn break_at(text: &[u8], at: usize) -> usize {
+    let carriage = usize::from(text.get(at) == Some(&b'\r'));
+    carriage + usize::from(text.get(at + carriage) == Some(&b'\n'))
+}
+
+/// 1 if a blank or a colon stands there.
+fn space_at(text: &[u8], at: usize) -> usize {
+    usize::from(matches!(text.get(at), Some(b' ' | b':')))
+}
+
+/// A password's hash as crypt(5) writes it: `$6$salt$` and 86 digits, or `$2b$`, its cost, `$` and 53.
+fn hash_at(text: &[u8], work: &mut u64) -> Found {
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/');
+    let (start, salt, digits) = if text.starts_with(b"$6$") {
+        (3, 1..=CRYPT_SALT, 86)
+    } else if [b"$2a$", b"$2b$", b"$2y$"].iter().any(|kind| text.starts_with(*kind)) {
+        (4, 2..=2, 53)
+    } else {
+        return Found::Nothing;
+    };
+    let rest = text.get(start..).unwrap_or_default();
+    let length = rest.iter().take(salt.end() + 1).take_while(|byte| is_digit(byte)).count();
+    match rest.get(length) {
+        None if length <= *salt.end() => return Found::TooEarly,
+        Some(b'$') if salt.contains(&length) => {}
+        _ => return Found::Nothing,
+    }
+    let hash = rest.get(length + 1..).unwrap_or_default();
+    let found = hash.iter().take(digits).take_while(|byte| is_digit(byte)).count();
+    *work = work.saturating_add((length + found) as u64);
+    match hash.get(found) {
+        _ if found == digits => Found::Form { length: start + length + 1 + digits },
+        None => Found::TooEarly,
+        Some(_) => Found::Nothing,
+    }
+}
+
+/// The longest salt of crypt(5)'s sha512crypt.
+const CRYPT_SALT: usize = 16;
+
 /// Bytes of an entry in the index, with what the tree around it takes.
 const ENTRY: usize = 96;
 
-/// What is sought because of a value: it, and its long lines.
+/// What is sought because of a value: it, it without the white space at its ends, and its long lines.
 fn sought_for(value: &[u8]) -> impl Iterator<Item = Sought<'_>> {
-    let whole = (value.len() >= SHORTEST_SCRUBBED).then_some(Sought { text: value, is_value: true });
+    let bare = trimmed(value);
+    let whole = [value, bare].into_iter().take(if bare.len() < value.len() { 2 } else { 1 });
+    let whole = whole.filter(|text| text.len() >= SHORTEST_SCRUBBED);
     let lines = value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    let lines = lines.filter(|line| line.len() >= SHORTEST_LINE && line.len() < value.trim_ascii().len());
-    whole.into_iter().chain(lines.map(|text| Sought { text, is_value: false }))
+    let lines = lines.filter(move |line| line.len() >= SHORTEST_LINE && line.len() < bare.len());
+    let whole = whole.map(|text| Sought { text, is_value: true });
+    whole.chain(lines.map(|text| Sought { text, is_value: false }))
 }
 
 /// The forms of a value, without those that say the same.
@@ -203,16 +280,18 @@ fn key_of(form: Form, value: &[u8]) -> [u8; KEY] {
     key
 }
 
-/// Whether `text` starts with that form. Line breaks inside a form that programs wrap are passed over.
+/// Whether `text` starts with that form. Line breaks inside a form that programs wrap, and blanks in hexadecimal, are passed over.
 fn compare(form: Form, value: &[u8], text: &[u8], work: &mut u64) -> Found {
-    let mut at = 0;
+    let (mut at, mut number) = (0, 0);
     let result = emit(form, value, &mut |expected| {
         *work = work.saturating_add(1);
-        if form.may_be_wrapped() && at > 0 {
-            // One line break, of one byte or two: what is held back meanwhile has an end.
-            at += usize::from(text.get(at) == Some(&b'\r'));
-            at += usize::from(text.get(at) == Some(&b'\n'));
+        if form.may_be_wrapped_before(number) {
+            at += break_at(text, at);
         }
+        if form.may_be_spaced_before(number) {
+            at += space_at(text, at);
+        }
+        number += 1;
         match text.get(at) {
             None => Break(Found::TooEarly),
             Some(byte) if *byte == expected => {

@@ -42,6 +42,70 @@ fn base64_that_a_program_broke_into_lines_is_replaced() {
 }
 
 #[test]
+fn base64_and_hexadecimal_are_replaced_wherever_a_line_breaks_in_them_and_with_blanks_between() {
+    let value = b"s3cret \xc3\xa4";
+    let wrapped = [
+        (Form::Base64 { url: false }, 1),
+        (Form::Base64Inside { before: 0, url: true }, 1),
+        (Form::Hex { upper: false }, 2),
+        (Form::Hex { upper: true }, 2),
+    ];
+    for (kind, step) in wrapped {
+        let form = form(kind, value);
+        for at in (step..form.len()).step_by(step) {
+            let (left, right) = form.split_at(at);
+            let text = [b"[", left, b"\r\n", right, b"]"].concat();
+            let said = String::from_utf8(scrub(&[value], &text)).unwrap();
+            assert_eq!(said, "[‹secret›]", "{kind:?} broken at {at}");
+            if at < 10 {
+                every_chunking(&[value], &text);
+            }
+        }
+    }
+    // As `od -An -tx1 -w6`, `openssl` and `xxd` write it.
+    let od = b" 73 33 63 72 65 74\n 20 c3 a4\n";
+    assert_eq!(String::from_utf8(scrub(&[value], od)).unwrap(), " ‹secret›\n");
+    assert_eq!(scrub(&[value], b"73:33:63:72:65:74:20:c3:a4"), MASK.as_bytes());
+    assert_eq!(scrub(&[value], b"7333 6372 6574 20c3 a4"), MASK.as_bytes());
+    every_chunking(&[value], od);
+}
+
+#[test]
+fn a_value_without_the_white_space_at_its_ends_is_replaced_in_every_form() {
+    let value = b"\t pa'ss word \n";
+    for kind in Form::ALL {
+        let text = [b"a [", form(kind, b"pa'ss word").as_slice(), b"] b"].concat();
+        let said = String::from_utf8(scrub(&[value], &text)).unwrap();
+        assert_eq!(said, "a [‹secret›] b", "{kind:?}");
+        every_chunking(&[value], &text);
+    }
+    assert_eq!(scrub(&[value], value), MASK.as_bytes(), "the whole of it is one");
+    assert_eq!(scrub(&[b"1234567\n"], b"1234567"), b"1234567", "too short without it");
+}
+
+#[test]
+fn a_hash_of_a_password_is_replaced_whoever_made_it() {
+    let salt = crate::filter::Salt::from_bytes([7; 16]);
+    let hash = |filter, value: &[u8]| crate::filter::apply(filter, value, Some(&salt)).unwrap();
+    let value = b"a value of a secret".as_slice();
+    for filter in [vigo_base::Filter::Sha512Crypt, vigo_base::Filter::Bcrypt] {
+        let hash = hash(filter, b"of something else");
+        let text = [b"root:", hash.expose(), b":19000:"].concat();
+        assert_eq!(String::from_utf8(scrub(&[value], &text)).unwrap(), "root:‹secret›:19000:");
+        assert_eq!(scrub(&[], &text), text, "without a value there is nothing to hide");
+        let cut = &text[..text.len() - 12];
+        assert_eq!(scrub(&[value], cut), cut, "a piece of one is none");
+        for at in 0..text.len() {
+            let (one, two) = text.split_at(at);
+            assert_eq!(in_chunks(&[value], &[one, two]), scrub(&[value], &text), "{at}");
+        }
+    }
+    let text = b"costs $6$ or $2b$12$, $6$ab$cd and $2";
+    assert_eq!(scrub(&[value], text), text);
+    every_chunking(&[value], text);
+}
+
+#[test]
 fn short_values_are_left_alone_and_the_longest_form_wins() {
     assert_eq!(scrub(&[b"true", b"1234567"], b"true 1234567"), b"true 1234567");
     let (short, long) = (b"abcdefgh".as_slice(), b"abcdefghij".as_slice());
@@ -235,9 +299,10 @@ proptest! {
         }
         scrubber.finish(&mut chunked);
         prop_assert_eq!(&whole, &chunked);
-        for value in values.iter().filter(|value| value.len() >= SHORTEST_SCRUBBED) {
+        let bare = values.iter().map(|value| crate::filter::trimmed(value).to_vec());
+        for value in values.iter().cloned().chain(bare).filter(|value| value.len() >= SHORTEST_SCRUBBED) {
             for kind in Form::ALL {
-                prop_assert!(!holds(&whole, &form(kind, value)), "{kind:?} of {value:?} in {whole:?}");
+                prop_assert!(!holds(&whole, &form(kind, &value)), "{kind:?} of {value:?} in {whole:?}");
             }
         }
     }

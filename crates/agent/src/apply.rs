@@ -49,8 +49,13 @@ pub fn apply(machine: &Machine, arguments: &ApplyArguments) -> Result<Exit, Agen
     if compiled.unmatched {
         tracing::warn!("no match block fits `{name}`: nothing is to be done");
     }
-    let secrets =
-        LocalSecrets { hands: Rc::clone(&hands), source, passphrase_file, obtained: RefCell::default() };
+    let secrets = LocalSecrets {
+        hands: Rc::clone(&hands),
+        source,
+        passphrase_file,
+        obtained: RefCell::default(),
+        asked: RefCell::default(),
+    };
     let wanted = Wanted {
         bundle: &compiled.bundle,
         parameters: &[],

@@ -41,7 +41,7 @@ pub fn converge(
     secrets: &dyn Secrets,
     arguments: &ConvergeArguments,
 ) -> Result<RunReport, AgentError> {
-    let mut host = machine.host(hands)?;
+    let mut host = machine.host(hands, secrets)?;
     let mut owed = Owed::load(&machine.state.owed)?;
     let mut applied = Applied::load(&machine.state.root)?;
     let input = RunInput {

@@ -12,6 +12,7 @@ use vigo_base::{AbsolutePath, EnvoyId};
 use vigo_hand::target::Intents;
 use vigo_hand::{Role, StartOptions};
 use vigo_host::{Folder, Hands, Parts, RealHost};
+use vigo_resource::Values;
 use vigo_sys::harden::Hardened;
 use vigo_sys::spawn::Spawner;
 use vigo_wire::worker::Configured;
@@ -91,7 +92,7 @@ impl Machine {
     ///
     /// # Errors
     /// When the state folder cannot be used.
-    pub fn host(&self, hands: &Rc<Hands>) -> Result<RealHost, AgentError> {
+    pub fn host<'a>(&self, hands: &Rc<Hands>, values: &'a dyn Values) -> Result<RealHost<'a>, AgentError> {
         let cannot = |error: vigo_hand::target::TargetError| AgentError::Run(error.full_text());
         let intents = Intents::open(&self.state.intents()).map_err(cannot)?;
         let recovered = intents.recover().map_err(cannot)?;
@@ -108,6 +109,7 @@ impl Machine {
             intents,
             guarded: self.guarded(),
             swap: traits::swap_class,
+            values,
         })
         .map_err(|failure| AgentError::Run(failure.reason))
     }

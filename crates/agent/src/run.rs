@@ -136,6 +136,7 @@ pub fn through(
         versions: RefCell::new(known),
         away: Cell::new(offline),
         later: RefCell::default(),
+        unobtainable: RefCell::default(),
         posture: &|hands| assess(machine, &facts, hands),
     };
     let assignment = held.assignment.assignment();

@@ -12,7 +12,7 @@ use vigo_base::{Blame, Sealed, SecretPath, SecretVersion, limits};
 use vigo_engine::Secrets;
 use vigo_hand::{Binding, Hand, SealedItem};
 use vigo_host::Hands;
-use vigo_resource::Failure;
+use vigo_resource::{Failure, Values};
 use vigo_vault::{Vault, VaultError};
 use vigo_wire::inner::{Answer, Ask, SecretItem, SecretReply, SecretRequest, SecretState};
 
@@ -35,6 +35,8 @@ pub struct ServerSecrets<'a> {
     pub away: Cell<bool>,
     /// Those whose targets the hand can look at without them (`secret_cache: apply`).
     pub later: RefCell<BTreeSet<SecretPath>>,
+    /// Those that this run asked for in vain.
+    pub unobtainable: RefCell<BTreeSet<SecretPath>>,
     /// What protection this machine gives, to be read back when the hand runs.
     pub posture: &'a dyn Fn(&Hands) -> Posture,
 }
@@ -82,6 +84,25 @@ pub fn drop_all(hands: &Hands) {
     if let Err(failure) = dropped {
         tracing::warn!("the hand that held the values of this run is ended: {}", failure.reason);
         hands.end();
+    }
+}
+
+impl Values for ServerSecrets<'_> {
+    fn hold_for_scrubbing(&self, wanted: &[(SecretPath, SecretVersion)]) {
+        // Only the current version can be had; what was refused once is not asked for again in this run.
+        let is_new = |(path, version): &&(SecretPath, SecretVersion)| {
+            self.version(path) == Some(*version) && !self.unobtainable.borrow().contains(path)
+        };
+        let paths: Vec<SecretPath> = wanted.iter().filter(is_new).map(|(path, _)| path.clone()).collect();
+        for (path, answer) in paths.iter().zip(self.batches(&paths)) {
+            match answer {
+                Ok(_) => drop(self.later.borrow_mut().remove(path)),
+                Err(failure) => {
+                    tracing::info!("`{path}` cannot be had for scrubbing: {}", failure.reason);
+                    self.unobtainable.borrow_mut().insert(path.clone());
+                }
+            }
+        }
     }
 }
 
@@ -306,6 +327,31 @@ pub struct LocalSecrets {
     pub passphrase_file: Option<PathBuf>,
     /// Versions that were obtained.
     pub obtained: RefCell<BTreeMap<SecretPath, SecretVersion>>,
+    /// Those that were asked for because output was to be scrubbed of them.
+    pub asked: RefCell<BTreeSet<SecretPath>>,
+}
+
+impl Values for LocalSecrets {
+    fn hold_for_scrubbing(&self, wanted: &[(SecretPath, SecretVersion)]) {
+        let LocalSource::Vault(folder) = &self.source else { return };
+        // Once: what is not there does not come.
+        let is_new = |(path, _): &&(SecretPath, SecretVersion)| self.asked.borrow_mut().insert(path.clone());
+        let paths: Vec<SecretPath> = wanted.iter().filter(is_new).map(|(path, _)| path.clone()).collect();
+        if paths.is_empty() {
+            return;
+        }
+        for (path, answer) in paths.iter().zip(self.take_from_vault(folder, &paths)) {
+            match answer {
+                Ok(version) => drop(self.obtained.borrow_mut().insert(path.clone(), version)),
+                Err(failure) => tracing::info!("`{path}` cannot be had for scrubbing: {}", failure.reason),
+            }
+        }
+    }
+
+    /// The environment and systemd give values without.
+    fn have_versions(&self) -> bool {
+        matches!(self.source, LocalSource::Vault(_) | LocalSource::None)
+    }
 }
 
 impl Secrets for LocalSecrets {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use vigo_base::{Digest, SecretPath, SecretVersion};
-use vigo_resource::{Entry, Failure, Timestamp};
+use vigo_resource::{Entry, Failure, Timestamp, Values};
 
 /// Notifications that are owed. A debt is written before its source is changed and struck out when its target succeeded, so a kill in between loses none.
 pub trait OwedStore {
@@ -57,7 +57,7 @@ impl Stamp {
 }
 
 /// Where the values of secrets come from. They never come here: only word that the hand holds them.
-pub trait Secrets {
+pub trait Secrets: Values {
     /// Sees to it that the hand holds these values, or can hold them on demand; one answer per path, in that order. Asked at most once a run, and not at all when nothing needs a secret.
     fn obtain(&self, paths: &[SecretPath]) -> Vec<Result<SecretVersion, Failure>>;
     /// True if [`Secrets::obtain`] left the value of that secret for later, because what it stands in can be looked at without it.

@@ -31,6 +31,8 @@
 //! | `Commit` | node | puts it in its place |
 //! | `Discard` | node | throws it away |
 //! | `Run` | node | runs a command that gets secrets |
+//! | `Listen` | node | reads what a command says that its caller starts, and gives the end of it, scrubbed |
+//! | `Missing` | node | which of some values it does not hold in that version |
 //! | `Verify` | node | whether a target is what it was, without its values |
 //! | `Covered` | node | paths and versions that `Verify` may know |
 //! | `Scrub` | node | replaces every form of every value in some bytes |
@@ -92,6 +94,7 @@ pub use process::service::{KeyService, ServiceCall, ServiceError};
 pub use process::{enter, enter_with};
 pub use types::{
     Account, Authenticated, Binding, Command, Comparison, Credentials, DiffLine, End, FailureCode, Finished,
-    HandStatus, ImportKey, ImportKind, ImportName, Imported, KeyForm, KeyInfo, KeyPurpose, MacLabel, Output,
-    Placed, ReadNote, Rekeyed, Role, SealedItem, StartOptions, TransitService, VaultRecord, WrapLabel,
+    HandStatus, Heard, ImportKey, ImportKind, ImportName, Imported, KeyForm, KeyInfo, KeyPurpose, MacLabel,
+    Output, Placed, ReadNote, Rekeyed, Role, SealedItem, StartOptions, TransitService, VaultRecord,
+    WrapLabel,
 };

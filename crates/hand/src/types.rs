@@ -240,6 +240,8 @@ pub struct Command {
     pub timeout: Duration,
     /// What becomes of its output.
     pub output: Output,
+    /// The values that may stand in its output: it is kept only if they are held, each in that version.
+    pub required: Vec<(SecretPath, SecretVersion)>,
     /// The resource it is for: bound into the salts of filters.
     pub resource: String,
 }
@@ -272,7 +274,7 @@ pub enum Output {
     /// It is dropped; its length is kept.
     #[default]
     Drop,
-    /// Its start is kept, scrubbed against every value that the hand holds. Refused if one that the command gets has fewer than eight bytes.
+    /// Its end is kept, scrubbed against every value that the hand holds. Refused if one that the command gets has fewer than eight bytes.
     Scrub,
 }
 
@@ -285,10 +287,27 @@ pub struct Finished {
     pub stdout_bytes: u64,
     /// Bytes it wrote to standard error.
     pub stderr_bytes: u64,
-    /// The start of its standard output, scrubbed; empty when it was dropped.
+    /// The end of its standard output, scrubbed; empty when it was dropped.
     pub stdout: Vec<u8>,
-    /// The start of its standard error, scrubbed; empty when it was dropped.
+    /// The end of its standard error, scrubbed; empty when it was dropped.
     pub stderr: Vec<u8>,
+    /// Why both were dropped though they were to be kept; empty when they were not.
+    pub dropped: String,
+}
+
+/// What a command said that somebody else started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Bytes on standard output.
+    pub stdout_bytes: u64,
+    /// Bytes on standard error.
+    pub stderr_bytes: u64,
+    /// The end of standard output, scrubbed; empty when it was dropped.
+    pub stdout: Vec<u8>,
+    /// The end of standard error, scrubbed; empty when it was dropped.
+    pub stderr: Vec<u8>,
+    /// Why both were dropped; empty when they were not.
+    pub dropped: String,
 }
 
 /// How a process ended.

@@ -1,78 +1,31 @@
-//! Commands that get no secret: started, watched, their output kept up to a limit. Commands that get one are the hand's.
+//! Commands that get no secret: started and watched. Who listens to them is `listener`'s; commands that get a secret are the hand's.
 
 use crate::accounts::Accounts;
+use crate::listener::{Ear, Listener};
 use crate::map;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::ffi::{CString, NulError};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
-use vigo_base::{Pieces, limits};
+use vigo_base::Pieces;
 use vigo_hand::{Environment, PATH, VariableProblem};
-use vigo_resource::{CommandLine, CommandRequest, End, Failure, User};
+use vigo_resource::{CommandLine, CommandRequest, End, Failure, Output, User};
 use vigo_sys::spawn::{Child, Core, Credentials, Program, Spawner, Spec, Status};
 
-/// Read at a time.
-const WINDOW: usize = 16 << 10;
 /// A longer wait is cut into several, so that no clock is trusted for long.
 const LONGEST_POLL: Duration = Duration::from_secs(60);
 
-/// How a command ended, with what it said: the ends of both outputs, and how much there was in all.
+/// How a command ended, and what it said.
 pub struct Ran {
     /// How.
     pub end: End,
-    /// Standard output.
-    pub stdout: Tail,
-    /// Standard error.
-    pub stderr: Tail,
-}
-
-/// Kept ahead of what is shown: the longest form of the largest value, so that none is cut in two before it is scrubbed.
-const AHEAD: usize = 6 * limits::SECRET_VALUE;
-/// So much of a stream is kept.
-const KEPT: usize = AHEAD + limits::COMMAND_OUTPUT;
-
-/// The last bytes of a stream.
-#[derive(Default)]
-pub struct Tail {
-    /// The last bytes, not scrubbed yet: at most [`KEPT`].
-    bytes: Vec<u8>,
-    /// How many there were in all.
-    pub total: u64,
-}
-
-impl Tail {
-    fn push(&mut self, bytes: &[u8]) {
-        self.total = self.total.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        self.bytes.extend_from_slice(bytes);
-        if self.bytes.len() > 2 * KEPT {
-            self.cut();
-        }
-    }
-
-    fn cut(&mut self) {
-        let more = self.bytes.len().saturating_sub(KEPT);
-        self.bytes.drain(..more);
-    }
-
-    /// The end of the stream, scrubbed: of the last [`limits::COMMAND_OUTPUT`] bytes what is no value. A value of which only the end was
-    /// kept cannot be told from other text; it stands ahead of those bytes, so that it is not shown.
-    ///
-    /// # Errors
-    /// What `scrub` says.
-    pub fn shown<E>(self, mut scrub: impl FnMut(&[u8]) -> Result<Vec<u8>, E>) -> Result<Vec<u8>, E> {
-        let ahead = self.bytes.len().saturating_sub(limits::COMMAND_OUTPUT);
-        let mut all = scrub(&self.bytes)?;
-        if ahead > 0 {
-            // Both are the same up to the border, or up to a value that stands across it.
-            let before = scrub(self.bytes.get(..ahead).unwrap_or_default())?;
-            let same = all.iter().zip(&before).take_while(|(one, other)| one == other).count();
-            all.drain(..same);
-        }
-        Ok(all)
-    }
+    /// What.
+    pub output: Output,
+    /// The hand that was to listen has ended.
+    pub is_hand_lost: bool,
 }
 
 /// What a request comes down to: program, arguments, as whom.
@@ -182,8 +135,13 @@ fn c_string(text: &str) -> Result<CString, Failure> {
     CString::new(text).map_err(|_: NulError| Failure::failed("cannot run a command with a NUL byte in it"))
 }
 
-/// Runs a command to its end or its timeout.
-pub fn run(spawner: &Spawner, request: &CommandRequest, accounts: &Accounts) -> Result<Ran, Failure> {
+/// Runs a command to its end or its timeout. What it says is for `ear`.
+pub fn run(
+    spawner: &Spawner,
+    request: &CommandRequest,
+    accounts: &Accounts,
+    ear: Ear<'_>,
+) -> Result<Ran, Failure> {
     let resolved = resolve(request, accounts)?;
     let cannot = |errno: Errno| {
         Failure::failed(format!("cannot prepare `{}`: {}", resolved.program, std::io::Error::from(errno)))
@@ -205,7 +163,8 @@ pub fn run(spawner: &Spawner, request: &CommandRequest, accounts: &Accounts) -> 
     let folder = c_string(request.folder.as_str())?;
     let credentials =
         resolved.credentials.as_ref().map(|(uid, gid, groups)| Credentials { uid: *uid, gid: *gid, groups });
-    let mut child = spawner
+    let mut listener = Listener::new(ear, [&stdout, &stderr]).map_err(cannot)?;
+    let child = spawner
         .spawn(&Spec {
             program: Program::Path(&program),
             arguments: &words,
@@ -219,9 +178,13 @@ pub fn run(spawner: &Spawner, request: &CommandRequest, accounts: &Accounts) -> 
             own_group: true,
             no_new_privileges: false,
         })
-        .map_err(|error| start_failure(&resolved.program, request, &error))?;
+        .map_err(|error| start_failure(&resolved.program, request, &error));
     drop((stdout_child, stderr_child, stdin));
-    watch(&mut child, &stdout, &stderr, request.timeout)
+    let end =
+        child.and_then(|mut child| watch(&mut child, [&stdout, &stderr], &mut listener, request.timeout));
+    // Whatever became of it: a hand that listens is to stop.
+    let (output, is_hand_lost) = listener.end();
+    Ok(Ran { end: end?, output, is_hand_lost })
 }
 
 fn start_failure(program: &str, request: &CommandRequest, error: &std::io::Error) -> Failure {
@@ -256,69 +219,65 @@ fn input(text: Option<&Pieces>) -> Result<OwnedFd, Failure> {
     Ok(file)
 }
 
-/// Reads both outputs until the command ended or its time is over. A child that it left behind may hold the pipes open: they are not waited for.
-fn watch(child: &mut Child, stdout: &OwnedFd, stderr: &OwnedFd, timeout: Duration) -> Result<Ran, Failure> {
+/// Attends to a command until it ended or its time is over. A child that it left behind may hold the pipes open: they are not waited for.
+fn watch(
+    child: &mut Child,
+    streams: [&OwnedFd; 2],
+    listener: &mut Listener<'_>,
+    timeout: Duration,
+) -> Result<End, Failure> {
     let deadline = Instant::now() + timeout;
-    let mut tails = [Tail::default(), Tail::default()];
-    let mut open = [true, true];
     let failed = |error: std::io::Error| Failure::failed(format!("cannot wait for a command: {error}"));
-    let status = loop {
+    let mut open = [true, true];
+    loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             child.kill_group().map_err(failed)?;
             child.wait().map_err(failed)?;
-            break None;
+            return Ok(End::TimedOut);
         }
-        wait_for_news(child, [(stdout.as_fd(), open[0]), (stderr.as_fd(), open[1])], left)
-            .map_err(|errno| failed(errno.into()))?;
-        for ((stream, tail), open) in [stdout, stderr].into_iter().zip(&mut tails).zip(&mut open) {
-            *open = *open && drain(stream, tail).map_err(|errno| failed(errno.into()))?;
-        }
+        wait_for_news(child, streams, open, listener, left).map_err(|errno| failed(errno.into()))?;
+        listener.take(streams, &mut open).map_err(|errno| failed(errno.into()))?;
         if let Some(status) = child.wait_until(Instant::now()).map_err(failed)? {
-            for (stream, tail) in [stdout, stderr].into_iter().zip(&mut tails) {
-                drain(stream, tail).map_err(|errno| failed(errno.into()))?;
-            }
-            break Some(status);
+            listener.take(streams, &mut open).map_err(|errno| failed(errno.into()))?;
+            return Ok(match status {
+                Status::Exited(code) => End::Exited(code),
+                Status::Signalled(signal) => End::Signalled(signal),
+            });
         }
-    };
-    tails.iter_mut().for_each(Tail::cut);
-    let [stdout, stderr] = tails;
-    let end = match status {
-        None => End::TimedOut,
-        Some(Status::Exited(code)) => End::Exited(code),
-        Some(Status::Signalled(signal)) => End::Signalled(signal),
-    };
-    Ok(Ran { end, stdout, stderr })
+    }
 }
 
-/// Sleeps until there is output, the command ended, or the time is over.
-fn wait_for_news(child: &Child, streams: [(BorrowedFd<'_>, bool); 2], left: Duration) -> Result<(), Errno> {
+/// Sleeps until there is output to be taken here, the command ended, its listener did, or the time is over.
+fn wait_for_news(
+    child: &Child,
+    streams: [&OwnedFd; 2],
+    open: [bool; 2],
+    listener: &Listener<'_>,
+    left: Duration,
+) -> Result<(), Errno> {
     let ended = child.pidfd();
     // Without a descriptor for the process its end is asked for every now and then.
     let most = if ended.is_some() { LONGEST_POLL } else { Duration::from_millis(20) };
     let left = left.min(most);
-    let open = streams.iter().filter(|(_, open)| *open).map(|(stream, _)| *stream);
-    let mut fds: Vec<PollFd<'_>> =
-        open.chain(ended).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+    let watched = match listener.hand_pipe() {
+        Some(pipe) => [Some(pipe), None],
+        None => [0, 1].map(|index: usize| {
+            let is_open = open.get(index).copied().unwrap_or(false);
+            streams.get(index).filter(|_| is_open).map(|stream| stream.as_fd())
+        }),
+    };
+    let mut fds: Vec<PollFd<'_>> = watched
+        .into_iter()
+        .flatten()
+        .chain(ended)
+        .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+        .collect();
     let time =
         Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(60), tv_nsec: left.subsec_nanos().into() };
     match poll(&mut fds, Some(&time)) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(errno) => Err(errno),
-    }
-}
-
-/// Reads what is there; false when the stream has ended.
-fn drain(stream: &OwnedFd, tail: &mut Tail) -> Result<bool, Errno> {
-    let mut window = [0; WINDOW];
-    loop {
-        match rustix::io::read(stream, &mut window) {
-            Ok(0) => return Ok(false),
-            Ok(read) => tail.push(window.get(..read).unwrap_or_default()),
-            Err(Errno::AGAIN) => return Ok(true),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
     }
 }
 
@@ -346,14 +305,14 @@ mod tests {
 
     fn run_it(request: &CommandRequest) -> Ran {
         let spawner = Spawner::start().unwrap();
-        run(&spawner, request, &Accounts::in_folder("/etc")).unwrap()
+        run(&spawner, request, &Accounts::in_folder("/etc"), Ear::Own).unwrap()
     }
 
     #[test]
     fn a_command_says_what_it_says_and_ends_as_it_ends() {
         let ran = run_it(&request("echo out; echo err >&2; exit 3"));
         assert_eq!(ran.end, End::Exited(3));
-        assert_eq!((as_it_is(ran.stdout), as_it_is(ran.stderr)), (b"out\n".to_vec(), b"err\n".to_vec()));
+        assert_eq!(said(ran.output), ("out\n".to_owned(), "err\n".to_owned()));
         assert_eq!(run_it(&request("kill -9 $$")).end, End::Signalled(9));
     }
 
@@ -363,7 +322,7 @@ mod tests {
         with_input.stdin = Some(Pieces::literal("given\n"));
         with_input.environment = vec![("EXTRA".to_owned(), Pieces::literal("x y"))];
         let ran = run_it(&with_input);
-        let text = String::from_utf8(as_it_is(ran.stdout)).unwrap();
+        let (text, _) = said(ran.output);
         assert!(text.starts_with("given\n"));
         let names: Vec<&str> =
             text.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
@@ -387,45 +346,31 @@ mod tests {
         let started = Instant::now();
         let ran = run_it(&request("sleep 30 & echo done"));
         assert_eq!(ran.end, End::Exited(0));
-        assert_eq!(as_it_is(ran.stdout), b"done\n");
+        assert_eq!(said(ran.output).0, "done\n");
         assert!(started.elapsed() < Duration::from_secs(20));
     }
 
-    fn as_it_is(tail: Tail) -> Vec<u8> {
-        tail.shown(|bytes| Ok::<_, std::convert::Infallible>(bytes.to_vec())).unwrap()
+    fn said(output: Output) -> (String, String) {
+        let Output::Kept { stdout, stderr } = output else { panic!("{output:?}") };
+        (stdout, stderr)
     }
 
     #[test]
     fn only_the_end_of_long_output_is_kept() {
         let ran = run_it(&request("yes 0123456 | head -c 1000000; echo END"));
-        assert_eq!(ran.stdout.total, 1_000_004);
-        let shown = as_it_is(ran.stdout);
-        assert!(shown.ends_with(b"END\n") && shown.len() <= limits::COMMAND_OUTPUT);
+        let (shown, _) = said(ran.output);
+        assert!(shown.ends_with("END\n") && shown.len() <= vigo_base::limits::COMMAND_OUTPUT);
     }
 
     #[test]
-    fn the_end_of_long_output_never_begins_within_a_value() {
-        let value: Vec<u8> = (0..40_000_u32).map(|number| b'a' + (number % 23) as u8).collect();
-        let scrub = |bytes: &[u8]| {
-            Ok::<_, vigo_secret::SecretError>(vigo_secret::Scrubber::new([&*value])?.scrub(bytes))
-        };
-        // Wherever the value stands: where it would be cut by what is kept, by what is shown, or not at all.
-        for behind in
-            [1, 1_000, limits::COMMAND_OUTPUT - 9_999, limits::COMMAND_OUTPUT, KEPT - 20_000, KEPT - 1]
-        {
-            let mut tail = Tail::default();
-            tail.push(&[b'.'; 3 * KEPT]);
-            tail.push(&value);
-            tail.push(&vec![b'-'; behind]);
-            tail.cut();
-            let shown = tail.shown(scrub).unwrap();
-            let text = String::from_utf8_lossy(&shown).replace("\u{2039}secret\u{203a}", "");
-            assert!(
-                text.bytes().all(|byte| byte == b'.' || byte == b'-'),
-                "a piece of it with {behind} behind it"
-            );
-            assert!(shown.len() >= behind.min(limits::COMMAND_OUTPUT));
-        }
+    fn what_nobody_listens_to_is_counted_and_holds_no_command_up() {
+        let spawner = Spawner::start().unwrap();
+        let request = request("yes 0123456 | head -c 1000000; echo err >&2; exit 7");
+        let ear = Ear::Nobody("because".to_owned());
+        let ran = run(&spawner, &request, &Accounts::in_folder("/etc"), ear).unwrap();
+        assert_eq!(ran.end, End::Exited(7));
+        let dropped = Output::Dropped { stdout_bytes: 1_000_000, stderr_bytes: 4, why: "because".to_owned() };
+        assert_eq!(ran.output, dropped);
     }
 
     #[test]
@@ -433,10 +378,10 @@ mod tests {
         let spawner = Spawner::start().unwrap();
         let mut missing = request("");
         missing.line = CommandLine::Arguments(vec![Pieces::literal("no-such-program-here")]);
-        let failure = run(&spawner, &missing, &Accounts::in_folder("/etc")).err().unwrap();
+        let failure = run(&spawner, &missing, &Accounts::in_folder("/etc"), Ear::Own).err().unwrap();
         assert!(failure.reason.contains("no-such-program-here"));
         missing.line = CommandLine::Arguments(vec![Pieces::literal("/no/such/program")]);
-        let failure = run(&spawner, &missing, &Accounts::in_folder("/etc")).err().unwrap();
+        let failure = run(&spawner, &missing, &Accounts::in_folder("/etc"), Ear::Own).err().unwrap();
         assert!(failure.reason.contains("/no/such/program") && !failure.help.is_empty());
     }
 }

@@ -1,16 +1,17 @@
 //! The real machine. Ordinary files and commands it handles itself; whatever holds a secret, or may not be read by everybody, goes to the hand.
 
 use crate::accounts::Accounts;
-use crate::commands::{self, Ran, Tail};
+use crate::commands;
 use crate::compare;
 use crate::exposures::{self, Exposures, SwapProbe};
 use crate::files::{Folders, failed};
 use crate::hands::Hands;
-use crate::ledger::{self, Ledger, Put};
+use crate::ledger::{self, Ledger, Put, Secrets};
+use crate::listener::Ear;
 use crate::looks;
 use crate::map;
 use crate::swap;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,12 +24,12 @@ use vigo_hand::Wanted;
 use vigo_hand::target::{self, Durability, Intents, Placed};
 use vigo_resource::{
     CommandLine, CommandRequest, Comparison, Context, Entry, Exposed, Failure, Finished, Group, Host, Link,
-    Output, OutputRule, Ownership, Placement, Storage, SwapState, SwapStep, Timestamp, User, Validation,
+    OutputRule, Ownership, Placement, Storage, SwapState, SwapStep, Timestamp, User, Validation, Values,
 };
 use vigo_sys::spawn::Spawner;
 
 /// What a [`RealHost`] is made of.
-pub struct Parts {
+pub struct Parts<'a> {
     /// Starts commands.
     pub spawner: Rc<Spawner>,
     /// The hand, shared with who fetches the values.
@@ -41,14 +42,20 @@ pub struct Parts {
     pub guarded: Vec<AbsolutePath>,
     /// Looks at the machine's swap, when a secret stands in memory that may be written there.
     pub swap: SwapProbe,
+    /// Gets values that output has to be scrubbed of.
+    pub values: &'a dyn Values,
 }
 
 /// The real machine.
-pub struct RealHost {
-    parts: Parts,
+pub struct RealHost<'a> {
+    parts: Parts<'a>,
     folders: Folders,
     accounts: RefCell<Accounts>,
     ledger: RefCell<Ledger>,
+    /// No file held a secret when this run began: what they hold now, the hand of this run put there, and it is in `put_now`.
+    began_clean: Cell<bool>,
+    /// What that is, where its versions say nothing to a later run.
+    put_now: RefCell<Secrets>,
     window: RefCell<compare::Window>,
     exposures: Exposures,
     /// One open folder per file system that was written to since the last flush.
@@ -56,15 +63,17 @@ pub struct RealHost {
     started: Instant,
 }
 
-impl RealHost {
+impl<'a> RealHost<'a> {
     /// Opens the ledger and is ready.
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn new(parts: Parts) -> Result<Self, Failure> {
-        let ledger = RefCell::new(Ledger::open(&parts.state)?);
+    pub fn new(parts: Parts<'a>) -> Result<Self, Failure> {
+        let ledger = Ledger::open(&parts.state)?;
         Ok(Self {
-            ledger,
+            began_clean: Cell::new(ledger.is_empty()),
+            put_now: RefCell::default(),
+            ledger: RefCell::new(ledger),
             parts,
             folders: Folders::default(),
             window: RefCell::default(),
@@ -136,8 +145,15 @@ impl RealHost {
             });
             match known {
                 Some(known) => drop(put.secrets.insert(known)),
-                None => put.is_whole = false,
+                None => {
+                    put.is_whole = false;
+                    self.began_clean.set(false);
+                }
             }
+        }
+        if !self.parts.values.have_versions() {
+            self.put_now.borrow_mut().extend(put.secrets.iter().cloned());
+            put.is_whole = false;
         }
         put
     }
@@ -298,64 +314,93 @@ impl RealHost {
     }
 
     pub(crate) fn run_command(&self, request: &CommandRequest) -> Result<Finished, Failure> {
-        if request.has_secret() || !request.credentials.is_empty() {
-            return self.run_with_secret(request);
+        let keep = self.keep(request);
+        if gets_secret(request) {
+            return self.run_with_secret(request, keep);
         }
-        let ran = commands::run(&self.parts.spawner, request, &self.accounts.borrow())?;
-        let keep = match request.output {
-            OutputRule::Drop => false,
-            // A file may hold a value that no hand holds any more, rotated or removed since: nobody can scrub that.
-            OutputRule::Scrub | OutputRule::Automatic => !self.names_tainted(request),
-        };
-        let Ran { end, stdout, stderr } = ran;
-        let dropped = Output::Dropped { stdout_bytes: stdout.total, stderr_bytes: stderr.total };
-        let output = if keep { self.kept(stdout, stderr).unwrap_or(dropped) } else { dropped };
-        Ok(Finished { end, output })
+        let run = |ear| commands::run(&self.parts.spawner, request, &self.accounts.borrow(), ear);
+        let ran = match keep {
+            Keep::Nothing(why) => run(Ear::Nobody(why)),
+            Keep::Plain => run(Ear::Own),
+            Keep::Scrubbed(required) => match self.parts.hands.get() {
+                Ok(mut hand) => run(Ear::Hand(&mut hand, &required)),
+                Err(failure) => run(Ear::Nobody(format!("nobody can scrub it: {}", failure.reason))),
+            },
+        }?;
+        if ran.is_hand_lost {
+            self.parts.hands.end();
+        }
+        Ok(Finished { end: ran.end, output: ran.output })
     }
 
-    /// Both outputs, scrubbed. `None` where that cannot be: the command has run, and what it did is no less done for that.
-    fn kept(&self, stdout: Tail, stderr: Tail) -> Option<Output> {
-        let scrubbed = self.scrubbed(stdout).and_then(|stdout| Ok((stdout, self.scrubbed(stderr)?)));
-        match scrubbed {
-            Ok((stdout, stderr)) => Some(Output::Kept { stdout, stderr }),
-            Err(failure) => {
-                tracing::warn!(
-                    "the output of a command cannot be scrubbed, so it is dropped: {}",
-                    failure.reason
-                );
-                None
+    /// What of a command's output may be kept.
+    fn keep(&self, request: &CommandRequest) -> Keep {
+        let is_wanted = match request.output {
+            OutputRule::Drop => false,
+            OutputRule::Automatic => !gets_secret(request),
+            OutputRule::Scrub => true,
+        };
+        if !is_wanted || self.names_tainted(request) {
+            return Keep::Nothing(String::new());
+        }
+        let Put { mut secrets, is_whole } = self.ledger.borrow().secrets();
+        if self.ledger.borrow().is_empty() && !gets_secret(request) && !self.parts.hands.is_running() {
+            return Keep::Plain;
+        }
+        if !is_whole {
+            if !self.began_clean.get() {
+                let why =
+                    "it is not known which values an earlier run put into files, so it cannot be scrubbed";
+                return Keep::Nothing(why.to_owned());
+            }
+            secrets.extend(self.put_now.borrow().iter().cloned());
+        }
+        self.scrubbable(secrets.into_iter().collect())
+    }
+
+    /// What the hand is asked for: it says itself what it does not hold. Those values are got before, where they can be had.
+    fn scrubbable(&self, required: Vec<(SecretPath, SecretVersion)>) -> Keep {
+        let hands = &self.parts.hands;
+        let missing = if hands.is_running() {
+            // One that is gone is replaced, and holds nothing.
+            hands.with(|hand| hand.missing(&required)).unwrap_or_else(|_| required.clone())
+        } else {
+            required.clone()
+        };
+        if !missing.is_empty() {
+            self.parts.values.hold_for_scrubbing(&missing);
+            if let (false, Some((path, version))) = (hands.is_running(), missing.first()) {
+                return Keep::Nothing(map::not_here(path, *version));
             }
         }
+        Keep::Scrubbed(required)
     }
 
-    fn run_with_secret(&self, request: &CommandRequest) -> Result<Finished, Failure> {
+    fn run_with_secret(&self, request: &CommandRequest, keep: Keep) -> Result<Finished, Failure> {
         let resolved = commands::resolve(request, &self.accounts.borrow())?;
-        let command = map::command(request, resolved)?;
+        let (required, why) = match keep {
+            Keep::Scrubbed(required) => (Some(required), String::new()),
+            Keep::Plain => (None, String::new()),
+            Keep::Nothing(why) => (None, why),
+        };
+        let is_kept = required.is_some();
+        let command = map::command(request, resolved, required)?;
         let finished = self.parts.hands.with(|hand| hand.run(&command));
         // A hand that is gone may have started it before.
         if finished.is_ok() || !self.parts.hands.is_running() {
             self.exposures.note(request.exposes());
         }
-        finished.map(|finished| map::finished(finished, request.output))
-    }
-
-    /// Output may hold a value that somebody else put there: it goes through the hand as long as that holds any.
-    fn scrubbed(&self, tail: Tail) -> Result<String, Failure> {
-        let is_running = self.parts.hands.is_running();
-        let bytes = tail.shown(|bytes| {
-            if bytes.is_empty() || !is_running {
-                return Ok(bytes.to_vec());
-            }
-            self.parts.hands.with(|hand| hand.scrub(bytes))
-        })?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        finished.map(|finished| map::finished(finished, is_kept, why))
     }
 
     /// True if the command names a file that others may not read. What can be run is taken for a program, not for data; what cannot be
     /// looked at, for no file.
     fn names_private(&self, request: &CommandRequest) -> bool {
         ledger::paths_named(request).iter().any(|path| {
-            let entry = self.folders.entry(path).ok().flatten();
+            // Whatever links lead there: what is read is what they lead to.
+            let real = std::fs::canonicalize(path.as_path()).ok();
+            let real = real.and_then(|real| real.to_str()?.parse::<AbsolutePath>().ok());
+            let entry = real.and_then(|real| self.folders.entry(&real).ok().flatten());
             entry.is_some_and(|entry| {
                 entry.kind == vigo_resource::EntryKind::File
                     && !entry.mode.others_may_read()
@@ -370,7 +415,22 @@ impl RealHost {
     }
 }
 
-impl Host for RealHost {
+/// What of a command's output may be kept.
+#[derive(Debug)]
+enum Keep {
+    /// Nothing. Why, if it is for want of something.
+    Nothing(String),
+    /// All of it: no file holds a value, and none is held.
+    Plain,
+    /// What the hand gives, if it holds these values.
+    Scrubbed(Vec<(SecretPath, SecretVersion)>),
+}
+
+fn gets_secret(request: &CommandRequest) -> bool {
+    request.has_secret() || !request.credentials.is_empty()
+}
+
+impl Host for RealHost<'_> {
     fn entry(&self, path: &AbsolutePath) -> Result<Option<Entry>, Failure> {
         self.folders.entry(path)
     }
@@ -668,7 +728,7 @@ impl Host for RealHost {
     }
 }
 
-impl RealHost {
+impl RealHost<'_> {
     /// The file that is to be copied, open and not read.
     fn open_source(&self, source: &AbsolutePath) -> Result<(std::fs::File, Entry), Failure> {
         self.folders

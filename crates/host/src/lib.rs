@@ -13,6 +13,7 @@ mod hands;
 mod host;
 mod identity;
 mod ledger;
+mod listener;
 mod looks;
 mod map;
 mod stacks;

@@ -2,11 +2,10 @@
 
 use crate::commands::Resolved;
 use crate::folder::FolderError;
-use vigo_base::AbsolutePath;
+use vigo_base::{AbsolutePath, SecretPath, SecretVersion};
 use vigo_hand::target::{self, Durability, TargetError};
 use vigo_resource::{
-    CommandRequest, Comparison, DiffLine, DiffSign, End, Failure, Finished, Output, OutputRule, Placement,
-    User,
+    CommandRequest, Comparison, DiffLine, DiffSign, End, Failure, Finished, Output, Placement, User,
 };
 
 /// A comparison of the hand.
@@ -63,8 +62,18 @@ pub fn folder_failure(error: &FolderError) -> Failure {
     Failure::failed(vigo_base::chain(error))
 }
 
+/// Why output is dropped that may hold that value.
+pub fn not_here(path: &SecretPath, version: SecretVersion) -> String {
+    format!("the value of `{path}` {version} is not here, so it cannot be scrubbed")
+}
+
 /// A command that gets a secret.
-pub fn command(request: &CommandRequest, resolved: Resolved) -> Result<vigo_hand::Command, Failure> {
+/// Its output is kept, if at all, only where these values are held.
+pub fn command(
+    request: &CommandRequest,
+    resolved: Resolved,
+    keep: Option<Vec<(SecretPath, SecretVersion)>>,
+) -> Result<vigo_hand::Command, Failure> {
     let program = resolved
         .program
         .parse()
@@ -85,10 +94,8 @@ pub fn command(request: &CommandRequest, resolved: Resolved) -> Result<vigo_hand
         account: account(&resolved.account),
         umask: request.umask,
         timeout: request.timeout,
-        output: match request.output {
-            OutputRule::Scrub => vigo_hand::Output::Scrub,
-            OutputRule::Automatic | OutputRule::Drop => vigo_hand::Output::Drop,
-        },
+        output: if keep.is_some() { vigo_hand::Output::Scrub } else { vigo_hand::Output::Drop },
+        required: keep.unwrap_or_default(),
         resource: request.resource.clone(),
     })
 }
@@ -98,20 +105,36 @@ pub fn account(user: &User) -> vigo_hand::Account {
     vigo_hand::Account { home: user.home.clone(), name: user.name.clone(), shell: user.shell.clone() }
 }
 
-/// How a command that got a secret ended.
-pub fn finished(finished: vigo_hand::Finished, rule: OutputRule) -> Finished {
+/// How a command that got a secret ended. `dropped` is why its output is not kept though somebody wants it.
+pub fn finished(finished: vigo_hand::Finished, kept: bool, dropped: String) -> Finished {
     let end = match finished.end {
         vigo_hand::End::Exited(code) => End::Exited(code),
         vigo_hand::End::Signalled(signal) => End::Signalled(signal),
         vigo_hand::End::TimedOut => End::TimedOut,
     };
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let output = if rule == OutputRule::Scrub {
-        Output::Kept { stdout: text(&finished.stdout), stderr: text(&finished.stderr) }
+    let vigo_hand::Finished { stdout_bytes, stderr_bytes, stdout, stderr, dropped: missing, .. } = finished;
+    let why = if dropped.is_empty() { missing } else { dropped };
+    let output = if kept && why.is_empty() {
+        Output::Kept { stdout: text(&stdout), stderr: text(&stderr) }
     } else {
-        Output::Dropped { stdout_bytes: finished.stdout_bytes, stderr_bytes: finished.stderr_bytes }
+        Output::Dropped { stdout_bytes, stderr_bytes, why }
     };
     Finished { end, output }
+}
+
+/// What a command said to the hand.
+pub fn heard(heard: vigo_hand::Heard) -> Output {
+    let vigo_hand::Heard { stdout_bytes, stderr_bytes, stdout, stderr, dropped } = heard;
+    if dropped.is_empty() {
+        Output::Kept { stdout: text(&stdout), stderr: text(&stderr) }
+    } else {
+        Output::Dropped { stdout_bytes, stderr_bytes, why: dropped }
+    }
+}
+
+/// The end of a stream, which may begin within a character.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// The shell of validations.
@@ -132,6 +155,7 @@ pub fn validation_failure(command: &str, finished: &Finished) -> Failure {
             let last: Vec<&str> = text.trim().lines().rev().take(5).collect();
             last.into_iter().rev().collect::<Vec<_>>().join(" | ")
         }
+        Output::Dropped { why, .. } if !why.is_empty() => format!("its output is not kept: {why}"),
         Output::Dropped { .. } => "its output was dropped".to_owned(),
     };
     Failure::failed(format!("`{command}` refuses the new content: {said}"))

@@ -264,7 +264,7 @@ fn look_inside(path: &str) -> (StorageContent, Option<vigo_swap::Header>) {
 }
 
 /// Does one step.
-pub fn change(host: &RealHost, step: &SwapStep) -> Result<(), Failure> {
+pub fn change(host: &RealHost<'_>, step: &SwapStep) -> Result<(), Failure> {
     let done = match step {
         SwapStep::On { path, priority } => {
             return name(path)
@@ -426,7 +426,7 @@ fn erase(path: &str, how: Erase, timeout: Duration) -> io::Result<()> {
     }
 }
 
-fn add_zram(host: &RealHost, size: u64, priority: i32) -> Result<(), Failure> {
+fn add_zram(host: &RealHost<'_>, size: u64, priority: i32) -> Result<(), Failure> {
     let wrong = |what: &str| {
         let what = what.to_owned();
         move |error: io::Error| Failure::failed(format!("cannot {what}: {error}"))
@@ -496,7 +496,7 @@ fn crypt_tool() -> Result<(&'static str, bool), Failure> {
 }
 
 /// The key comes from the kernel's random numbers and is nowhere but in the mapping (cryptsetup-open(8), plain mode).
-fn map(host: &RealHost, name: &str, path: &str, bits: u32) -> Result<(), Failure> {
+fn map(host: &RealHost<'_>, name: &str, path: &str, bits: u32) -> Result<(), Failure> {
     let (program, is_cryptsetup) = crypt_tool()?;
     let bits = bits.to_string();
     let options = format!("swap,cipher=aes-xts-plain64,size={bits}");
@@ -515,7 +515,7 @@ fn map(host: &RealHost, name: &str, path: &str, bits: u32) -> Result<(), Failure
     wait_for(&format!("/dev/mapper/{name}"))
 }
 
-fn unmap(host: &RealHost, name: &str) -> Result<(), Failure> {
+fn unmap(host: &RealHost<'_>, name: &str) -> Result<(), Failure> {
     let (program, is_cryptsetup) = crypt_tool()?;
     let finished = tool(host, &[program, if is_cryptsetup { "close" } else { "detach" }, name])?;
     if finished.succeeded() {
@@ -527,12 +527,12 @@ fn unmap(host: &RealHost, name: &str) -> Result<(), Failure> {
 fn tool_failure(what: &str, finished: &Finished) -> Failure {
     let said = match &finished.output {
         Output::Kept { stderr, .. } => stderr.trim().lines().next_back().unwrap_or_default().to_owned(),
-        Output::Dropped { .. } => String::new(),
+        Output::Dropped { why, .. } => why.clone(),
     };
     Failure::failed(format!("cannot {what}: {:?} {said}", finished.end))
 }
 
-fn tool(host: &RealHost, words: &[&str]) -> Result<Finished, Failure> {
+fn tool(host: &RealHost<'_>, words: &[&str]) -> Result<Finished, Failure> {
     host.run_command(&CommandRequest {
         line: CommandLine::Arguments(words.iter().map(|word| Pieces::literal(*word)).collect()),
         user: None,

@@ -50,11 +50,11 @@ pub enum CommandLine {
 /// What becomes of a command's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputRule {
-    /// Kept, scrubbed; dropped when the command got a secret or names a tainted target.
+    /// Kept, scrubbed; dropped when the command got a secret or names a tainted target, or where a value may stand in it that is not held.
     Automatic,
     /// Dropped.
     Drop,
-    /// Kept, scrubbed, also when the command got a secret; refused for values too short to be found in it.
+    /// The same, but also kept when the command got a secret; refused for values too short to be found in it.
     Scrub,
 }
 
@@ -94,6 +94,8 @@ pub enum Output {
         stdout_bytes: u64,
         /// How much it said on standard error.
         stderr_bytes: u64,
+        /// Why it could not be kept, where something is missing for that; else it is said nowhere but in the policy that it is dropped.
+        why: String,
     },
 }
 

@@ -58,6 +58,25 @@ pub trait SecretsOnDemand {
     fn hold(&self) -> Result<(), Failure>;
 }
 
+/// What the values of a run are good for in scrubbing: a value that is not held cannot be found in text.
+pub trait Values {
+    /// Tries to have these values held, each in that version. What cannot be had in that version stays missing: that is no failure.
+    fn hold_for_scrubbing(&self, wanted: &[(SecretPath, SecretVersion)]) {
+        let _ = wanted;
+    }
+
+    /// False if another value may have the same version, so that a version says nothing of what an earlier run put somewhere.
+    fn have_versions(&self) -> bool {
+        true
+    }
+}
+
+/// No value can be had.
+#[derive(Clone, Copy, Debug)]
+pub struct NoValues;
+
+impl Values for NoValues {}
+
 /// Every value that can be had is held.
 #[derive(Clone, Copy, Debug)]
 pub struct AllHeld;

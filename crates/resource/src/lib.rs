@@ -16,7 +16,9 @@ mod swap;
 
 pub use attributes::{AttributeProblem, Attributes};
 pub use command::{CommandLine, CommandRequest, End, Finished, Output, OutputRule};
-pub use context::{AllHeld, Context, ManagedPaths, NothingManaged, SecretChange, SecretsOnDemand};
+pub use context::{
+    AllHeld, Context, ManagedPaths, NoValues, NothingManaged, SecretChange, SecretsOnDemand, Values,
+};
 pub use convert::{CommandValue, Shell};
 pub use host::{
     Comparison, Entry, EntryKind, Exposed, Group, Host, Link, Ownership, Placement, Timestamp, User,

@@ -69,7 +69,7 @@ static INFO: TypeInfo = TypeInfo {
         AttributeInfo::new(
             "sensitive_output",
             Kind::Boolean,
-            "`true` drops what it says; `false` keeps it, scrubbed, though it got a secret. What names a file with a secret in it is dropped always.",
+            "`true` drops what it says; `false` keeps it, scrubbed, though it got a secret. What names a file with a secret in it is dropped always, and so is what may hold a value that cannot be had to be scrubbed.",
         )
         .default("dropped when it got a secret"),
         AttributeInfo::new(
@@ -263,7 +263,7 @@ impl Exec {
             stdin: self.stdin.clone(),
             umask: self.umask,
             timeout: context.timeout,
-            output: self.output,
+            output: if self.log == Log::Never { OutputRule::Drop } else { self.output },
             resource: context.id.to_owned(),
         })
     }
@@ -300,8 +300,15 @@ impl Exec {
             CommandLine::Arguments(_) => default_shell()?,
         };
         let line = CommandLine::Shell { shell, text: Pieces::literal(guard) };
-        let finished =
-            host.probe(&CommandRequest { line, stdin: None, credentials: Vec::new(), ..request.clone() })?;
+        // How it ends is all that is asked of it.
+        let output = OutputRule::Drop;
+        let finished = host.probe(&CommandRequest {
+            line,
+            stdin: None,
+            credentials: Vec::new(),
+            output,
+            ..request.clone()
+        })?;
         match finished.end {
             End::TimedOut => Err(Failure::failed(format!(
                 "the guard `{}` did not end within {} s and was killed",
@@ -381,8 +388,11 @@ fn said(output: &Output) -> Vec<String> {
             let skipped = lines.len().saturating_sub(SHOWN_LINES);
             lines.into_iter().skip(skipped).map(str::to_owned).collect()
         }
-        Output::Dropped { stdout_bytes: 0, stderr_bytes: 0 } => Vec::new(),
-        Output::Dropped { stdout_bytes, stderr_bytes } => vec![format!(
+        Output::Dropped { stdout_bytes: 0, stderr_bytes: 0, .. } => Vec::new(),
+        Output::Dropped { stdout_bytes, stderr_bytes, why } if !why.is_empty() => vec![format!(
+            "its output is not kept: {why} ({stdout_bytes} bytes on standard output, {stderr_bytes} on standard error)"
+        )],
+        Output::Dropped { stdout_bytes, stderr_bytes, .. } => vec![format!(
             "its output is not shown, it may hold a secret ({stdout_bytes} bytes on standard output, {stderr_bytes} on standard error)"
         )],
     }

@@ -31,7 +31,7 @@ static ALLOCATOR: vigo_sys::ProcessAllocator = vigo_sys::ProcessAllocator;
 const TEST: &str = "every_case_that_a_real_machine_can_have_holds_on_it";
 
 struct Real {
-    host: RealHost,
+    host: RealHost<'static>,
     hands: Rc<Hands>,
     state: PathBuf,
 }
@@ -62,6 +62,7 @@ impl Real {
             intents: Intents::open(&intents).unwrap(),
             guarded: guarded.collect(),
             swap: || Some(vigo_base::SwapClass::None),
+            values: &vigo_resource::NoValues,
         })
         .unwrap();
         Self { host, hands, state: state.to_owned() }

@@ -5,11 +5,13 @@
 //! Which role may ask what, and the bounds of each, stand in the table of `vigo-hand`.
 
 mod ask;
+mod command;
 mod import;
 mod transit;
 mod vault;
 
 pub use ask::Ask;
+pub use command::{Credentials, Finished, Heard, Listen, Run, Variable};
 pub use import::{ImportKind, ImportName, Imported, OpenImport, ReadImport, RecordImport, SealImport};
 pub use transit::{TransitService, UnwrapMasterKey, WrapMasterKey};
 pub use vault::{Authenticated, KeyInfo, PrepareMasterKey, Rekey, Rekeyed, StoreMasterKey};
@@ -500,107 +502,6 @@ pub struct Write {
     /// What it is to hold.
     #[prost(message, required, tag = "7")]
     pub content: Content,
-}
-
-/// Starts a command that gets secrets.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Run {
-    /// The program's absolute path.
-    #[prost(string, tag = "1")]
-    pub program: String,
-    /// Its arguments, without its name.
-    #[prost(message, repeated, tag = "2")]
-    pub arguments: Vec<Text>,
-    /// A secret may stand in the arguments.
-    #[prost(bool, tag = "3")]
-    pub allow_argv: bool,
-    /// What is added to the environment.
-    #[prost(message, repeated, tag = "4")]
-    pub environment: Vec<Variable>,
-    /// Standard input, whose descriptor comes with the frame; absent means empty.
-    #[prost(message, optional, tag = "5")]
-    pub stdin: Option<Content>,
-    /// Working folder.
-    #[prost(string, tag = "6")]
-    pub folder: String,
-    /// As whom; absent means as the hand.
-    #[prost(message, optional, tag = "7")]
-    pub credentials: Option<Credentials>,
-    /// HOME.
-    #[prost(string, tag = "8")]
-    pub home: String,
-    /// USER and LOGNAME.
-    #[prost(string, tag = "9")]
-    pub user: String,
-    /// SHELL.
-    #[prost(string, tag = "10")]
-    pub shell: String,
-    /// Its umask.
-    #[prost(uint32, tag = "11")]
-    pub umask: u32,
-    /// After which it is killed with its group.
-    #[prost(uint64, tag = "12")]
-    pub timeout_ms: u64,
-    /// Keep its output, scrubbed, instead of dropping it.
-    #[prost(bool, tag = "13")]
-    pub keep_output: bool,
-    /// The resource it is for: bound into the salts of filters.
-    #[prost(string, tag = "14")]
-    pub resource: String,
-    /// Files in a folder of memory that only the command has, named by `CREDENTIALS_DIRECTORY`.
-    #[prost(message, repeated, tag = "15")]
-    pub files: Vec<Variable>,
-}
-
-/// A variable of the environment.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Variable {
-    /// Its name.
-    #[prost(string, tag = "1")]
-    pub name: String,
-    /// Its value.
-    #[prost(message, required, tag = "2")]
-    pub value: Text,
-}
-
-/// As whom a command runs.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Credentials {
-    /// The user.
-    #[prost(uint32, tag = "1")]
-    pub user: u32,
-    /// The group.
-    #[prost(uint32, tag = "2")]
-    pub group: u32,
-    /// The other groups.
-    #[prost(uint32, repeated, tag = "3")]
-    pub groups: Vec<u32>,
-}
-
-/// How a command ended.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Finished {
-    /// Its exit code, unless a signal ended it.
-    #[prost(int32, optional, tag = "1")]
-    pub code: Option<i32>,
-    /// The signal that ended it.
-    #[prost(int32, optional, tag = "2")]
-    pub signal: Option<i32>,
-    /// It was killed because its time was over.
-    #[prost(bool, tag = "3")]
-    pub timed_out: bool,
-    /// Bytes it wrote to standard output.
-    #[prost(uint64, tag = "4")]
-    pub stdout_bytes: u64,
-    /// Bytes it wrote to standard error.
-    #[prost(uint64, tag = "5")]
-    pub stderr_bytes: u64,
-    /// The start of its standard output, scrubbed; empty when it was dropped.
-    #[prost(bytes = "vec", tag = "6")]
-    pub stdout: Vec<u8>,
-    /// The start of its standard error, scrubbed; empty when it was dropped.
-    #[prost(bytes = "vec", tag = "7")]
-    pub stderr: Vec<u8>,
 }
 
 /// Bytes that are no secret, or that are sealed.

@@ -53,6 +53,8 @@ pub struct Vault {
     pub held: RefCell<Vec<String>>,
 }
 
+impl vigo_resource::Values for Vault {}
+
 impl Secrets for Vault {
     fn obtain(&self, paths: &[SecretPath]) -> Vec<Result<SecretVersion, Failure>> {
         self.asked.borrow_mut().push(paths.iter().map(ToString::to_string).collect());

@@ -4,8 +4,8 @@ use crate::HandError;
 use crate::content::Wanted;
 use crate::target::{Durability, Placement};
 use crate::types::{
-    Binding, Command, Comparison, DiffLine, End, Finished, HandStatus, Output, Placed, ReadNote, SealedItem,
-    VaultRecord,
+    Binding, Command, Comparison, DiffLine, End, Finished, HandStatus, Heard, Output, Placed, ReadNote,
+    SealedItem, VaultRecord,
 };
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -165,6 +165,7 @@ pub(super) fn command(command: &Command, stdin: Option<wire::Content>) -> wire::
         timeout_ms: u64::try_from(command.timeout.as_millis()).unwrap_or(u64::MAX),
         keep_output: command.output == Output::Scrub,
         resource: command.resource.clone(),
+        required: version_items(&command.required),
     }
 }
 
@@ -175,8 +176,13 @@ pub(super) fn finished(finished: wire::Finished) -> Result<Finished, HandError> 
         (false, None, Some(signal)) => End::Signalled(signal),
         (false, None, None) => return Err(HandError::Answer { what: "Run" }),
     };
-    let wire::Finished { stdout_bytes, stderr_bytes, stdout, stderr, .. } = finished;
-    Ok(Finished { end, stdout_bytes, stderr_bytes, stdout, stderr })
+    let wire::Finished { stdout_bytes, stderr_bytes, stdout, stderr, dropped, .. } = finished;
+    Ok(Finished { end, stdout_bytes, stderr_bytes, stdout, stderr, dropped })
+}
+
+pub(super) fn heard(heard: wire::Heard) -> Heard {
+    let wire::Heard { stdout_bytes, stderr_bytes, stdout, stderr, dropped } = heard;
+    Heard { stdout_bytes, stderr_bytes, stdout, stderr, dropped }
 }
 
 pub(super) fn status(status: wire::Status) -> Result<HandStatus, HandError> {

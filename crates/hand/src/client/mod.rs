@@ -37,6 +37,8 @@ pub struct Hand {
     how_it_ended: Option<String>,
     /// The master key that it has.
     unlocked: Option<[u8; 16]>,
+    /// It was asked something whose answer was not taken yet.
+    owes: bool,
 }
 
 impl Hand {
@@ -67,7 +69,7 @@ impl Hand {
         };
         let child = spawner.spawn(&spec).map_err(HandError::Start)?;
         drop(theirs);
-        let mut hand = Self { socket: Some(ours), child, how_it_ended: None, unlocked: None };
+        let mut hand = Self { socket: Some(ours), child, how_it_ended: None, unlocked: None, owes: false };
         let intents = options.intents.as_deref().map(message::path_text).transpose()?;
         let hello = wire::Hello {
             format: wire::FORMAT,
@@ -108,11 +110,28 @@ impl Hand {
         descriptors: &[BorrowedFd<'_>],
         within: Option<Duration>,
     ) -> Result<A, HandError> {
+        let deadline = within.map(|within| Instant::now() + within);
+        self.begin(ask, request, descriptors, deadline)?;
+        self.answer(ask, deadline)
+    }
+
+    /// The first half: sends a request. [`Hand::answer`] has to come next.
+    fn begin(
+        &mut self,
+        ask: Ask,
+        request: &impl Message,
+        descriptors: &[BorrowedFd<'_>],
+        deadline: Option<Instant>,
+    ) -> Result<(), HandError> {
         let what = ask.name();
         let size = request.encoded_len();
         if size >= LARGEST_FRAME {
             let why = format!("it has {size} bytes, {LARGEST_FRAME} are the limit");
             return Err(HandError::Request { what, why });
+        }
+        if self.owes {
+            // Its next answer would be taken for the one to this request.
+            return Err(self.ended(what));
         }
         let Some(socket) = &self.socket else {
             let how = self.how_it_ended.clone().unwrap_or_default();
@@ -121,16 +140,35 @@ impl Hand {
         let mut bytes = Vec::with_capacity(size + 1);
         bytes.push(ask as u8);
         bytes.extend_from_slice(&request.encode_to_vec());
-        let deadline = within.map(|within| Instant::now() + within);
-        let answer = frame::write_with(socket, &bytes, descriptors, LARGEST_FRAME, deadline)
-            .and_then(|()| frame::read(socket, LARGEST_FRAME, deadline));
+        let sent = frame::write_with(socket, &bytes, descriptors, LARGEST_FRAME, deadline);
+        sent.map_err(|error| self.lost(what, error))?;
+        self.owes = true;
+        Ok(())
+    }
+
+    /// The second half: the answer to what was asked last.
+    fn answer<A: Message + Default>(&mut self, ask: Ask, deadline: Option<Instant>) -> Result<A, HandError> {
+        let what = ask.name();
+        let Some(socket) = self.socket.as_ref().filter(|_| self.owes) else {
+            let how = self.how_it_ended.clone().unwrap_or_default();
+            return Err(HandError::Ended { what, how });
+        };
+        let answer = frame::read(socket, LARGEST_FRAME, deadline);
+        self.owes = false;
         match answer {
             Ok(Some(answer)) => self.understand(what, &answer),
             Ok(None) => Err(self.ended(what)),
-            Err(WireError::Closed { .. } | WireError::Pipe { .. }) => Err(self.ended(what)),
-            Err(source) => {
+            Err(error) => Err(self.lost(what, error)),
+        }
+    }
+
+    /// The pipe failed.
+    fn lost(&mut self, what: &'static str, error: WireError) -> HandError {
+        match error {
+            WireError::Closed { .. } | WireError::Pipe { .. } => self.ended(what),
+            source => {
                 self.end();
-                Err(HandError::Pipe { what, source })
+                HandError::Pipe { what, source }
             }
         }
     }

@@ -4,11 +4,11 @@ use super::{Hand, ORDINARY, message};
 use crate::HandError;
 use crate::content::{self, Wanted};
 use crate::target::Placement;
-use crate::types::{Binding, Command, Comparison, Finished, Placed, SealedItem, VaultRecord};
+use crate::types::{Binding, Command, Comparison, Finished, Heard, Placed, SealedItem, VaultRecord};
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vigo_base::{AbsolutePath, Pieces, SecretPath, SecretVersion, limits};
 use vigo_secret::SecretBuf;
 use vigo_wire::hand::{self as wire, Ask, Nothing};
@@ -247,6 +247,48 @@ impl Hand {
         let within = command.timeout.saturating_add(Duration::from_secs(60)).min(LONGEST_COMMAND);
         let request = message::command(command, stdin);
         message::finished(self.ask_with(Ask::Run, &request, &descriptors, Some(within))?)
+    }
+
+    /// Which of these values it does not hold, each in that version; and that there is room to scrub against all of them.
+    ///
+    /// # Errors
+    /// `Room` when there is none.
+    pub fn missing(
+        &mut self,
+        required: &[(SecretPath, SecretVersion)],
+    ) -> Result<Vec<(SecretPath, SecretVersion)>, HandError> {
+        let items = message::version_items(required);
+        message::versions(self.ask(Ask::Missing, &wire::Versions { items })?)
+    }
+
+    /// Begins to read what a command says that the caller starts: the read ends of its standard output and standard error, which must not
+    /// block, and that of a pipe of which the caller holds the other end until the command has ended. [`Hand::heard`] has to come next, and
+    /// nothing else is answered before. What is `required` are the values that may stand in it.
+    ///
+    /// # Errors
+    /// When the hand has ended.
+    pub fn listen(
+        &mut self,
+        required: &[(SecretPath, SecretVersion)],
+        [stdout, stderr, ended]: [BorrowedFd<'_>; 3],
+    ) -> Result<(), HandError> {
+        let request = wire::Listen { required: message::version_items(required) };
+        let deadline = Some(Instant::now() + ORDINARY);
+        self.begin(Ask::Listen, &request, &[stdout, stderr, ended], deadline)
+    }
+
+    /// What the command said, once its pipe was closed.
+    ///
+    /// # Errors
+    /// When the hand has ended.
+    pub fn heard(&mut self) -> Result<Heard, HandError> {
+        self.answer(Ask::Listen, Some(Instant::now() + ORDINARY)).map(message::heard)
+    }
+
+    /// Readable when there is an answer, or the hand has ended: then before the command has.
+    #[must_use]
+    pub fn pipe(&self) -> Option<BorrowedFd<'_>> {
+        self.socket.as_ref().map(std::os::fd::AsFd::as_fd)
     }
 
     /// Replaces every form of every value that the hand holds (value, base64, hexadecimal, URL, shell, JSON). Values under eight bytes are

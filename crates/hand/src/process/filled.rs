@@ -59,17 +59,21 @@ impl One {
         let path = parse_path(&slot.path)?;
         let filters: Option<Vec<Filter>> = slot.filters.iter().map(|name| Filter::by_name(name)).collect();
         let filters = filters.ok_or_else(|| Refused::bug("cannot apply a filter that there is not"))?;
-        let length = lookup(state, &path)?.value.len();
-        // No filter makes more than six bytes of one; each holds its input while it makes its output.
-        state.make_room(length * 7)?;
+        let held = lookup(state, &path)?;
+        let (length, bare) = (held.value.len(), held.value.expose().trim_ascii().len());
+        // No filter makes more than six bytes of one; each holds its input while it makes its output, which may be remembered.
+        state.make_room(length * 8)?;
         let salt = state.salt.as_ref().map(|(seed, envoy)| (**seed, envoy.clone()));
         let held = lookup(state, &path)?;
         let salt =
             salt.map(|(seed, envoy)| Salt::derive(&seed, &envoy, resource, path.as_str(), held.version.0));
         let value = apply_all(&filters, held.value.expose(), salt.as_ref())
             .map_err(|error| Refused::from(error).about(&path))?;
+        if filters.len() > 1 {
+            held.remember(&value);
+        }
         let label = format!("‹secret {path} {}›", held.version);
-        Ok(Self { value, label, short: length < SHORTEST_SCRUBBED })
+        Ok(Self { value, label, short: bare < SHORTEST_SCRUBBED })
     }
 }
 

@@ -11,6 +11,7 @@ mod files;
 mod filled;
 mod import;
 mod master;
+mod output;
 mod refused;
 mod run;
 mod server;

@@ -27,6 +27,11 @@ impl Refused {
         Self::new(FailureCode::Bug, text)
     }
 
+    /// What it says.
+    pub(super) fn text(&self) -> &str {
+        &self.0.text
+    }
+
     /// The bytes of the answer.
     pub(super) fn answer(&self) -> Vec<u8> {
         let mut bytes = vec![FAILED];

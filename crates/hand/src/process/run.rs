@@ -3,9 +3,9 @@
 use super::credentials;
 use super::files::{WINDOW, content_of};
 use super::filled::{Chunk, Filled, Stream};
+use super::output::{self, LAST_WORDS, Output};
 use super::refused::Refused;
 use super::state::State;
-use super::values::{scrubber, scrubber_room};
 use crate::child::{Environment, VariableProblem, wipe};
 use crate::types::Account;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -15,16 +15,13 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 use vigo_base::CREDENTIALS_DIRECTORY;
-use vigo_base::limits::COMMAND_OUTPUT;
-use vigo_secret::{Scrubber, SecretBuf};
+use vigo_secret::SecretBuf;
 use vigo_sys::spawn::{self, Child, Core, Credentials, Program, Spec};
 use vigo_wire::hand::{self as wire, FailureCode};
 use zeroize::Zeroize as _;
 
 /// What a command takes beside its texts: windows, pipes, kept output.
 const ROOM: usize = 256 << 10;
-/// How long what a command left in its pipes is waited for after its end.
-const LAST_WORDS: Duration = Duration::from_millis(200);
 /// How long one wait may take; then the clock is looked at again.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
@@ -66,14 +63,14 @@ pub(super) fn run(
     }
     let stdin = stdin.as_ref().map(|(file, size, filled)| Stream::new(file, *size, filled));
     // Before it starts: a command that runs is attended to, whatever goes wrong.
-    if request.keep_output {
-        state.make_room(2 * scrubber_room(state))?;
-    }
-    let keep = if request.keep_output { Some((scrubber(state)?, scrubber(state)?)) } else { None };
+    let (state, keep) = match request.keep_output {
+        true => output::keep(state, &request.required).map(|(state, keep)| (state, Some(keep)))?,
+        false => (&*state, None),
+    };
     let mut running = Running::start(state, &request, &arguments, &environment, folder, stdin)?;
-    running.keep(keep);
+    let dropped = keep.map(|keep| Output::keep_both(&mut running.outputs, keep)).unwrap_or_default();
     let deadline = Instant::now().checked_add(Duration::from_millis(request.timeout_ms));
-    running.finish(deadline)
+    Ok(wire::Finished { dropped, ..running.finish(deadline)? })
 }
 
 /// Texts that are wiped when they are dropped; the allocator would do it too.
@@ -164,13 +161,6 @@ struct Running<'a> {
     outputs: [Output<'a>; 2],
 }
 
-/// One of standard output and standard error.
-struct Output<'a> {
-    pipe: Option<OwnedFd>,
-    bytes: u64,
-    keep: Option<(Scrubber<'a>, Vec<u8>)>,
-}
-
 impl<'a> Running<'a> {
     fn start(
         state: &State,
@@ -220,18 +210,9 @@ impl<'a> Running<'a> {
             .spawner
             .spawn(&spec)
             .map_err(|error| Refused::machine(format!("cannot start `{}`", request.program), &error))?;
-        let output = |pipe| Output { pipe: Some(pipe), bytes: 0, keep: None };
-        let outputs = [output(stdout), output(stderr)];
+        let outputs = [Output::new(stdout), Output::new(stderr)];
         let (window, output_window) = (SecretBuf::zeroed(WINDOW), SecretBuf::zeroed(WINDOW));
         Ok(Self { child, stdin, window, output_window, unsent: (0, 0), outputs })
-    }
-
-    /// Keep the output, scrubbed.
-    fn keep(&mut self, scrubbers: Option<(Scrubber<'a>, Scrubber<'a>)>) {
-        let Some((stdout, stderr)) = scrubbers else { return };
-        for (output, scrubber) in self.outputs.iter_mut().zip([stdout, stderr]) {
-            output.keep = Some((scrubber, Vec::new()));
-        }
     }
 
     /// Attends to it until it ends or its time is over; then nothing of it is left running but what it sent into the background.
@@ -260,6 +241,7 @@ impl<'a> Running<'a> {
             stderr_bytes: stderr.0,
             stdout: stdout.1,
             stderr: stderr.1,
+            dropped: String::new(),
         })
     }
 
@@ -284,10 +266,7 @@ impl<'a> Running<'a> {
         watched.extend(self.child.pidfd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         watched.extend(self.stdin.iter().map(|(pipe, _)| PollFd::new(pipe, PollFlags::OUT)));
         watched.extend(
-            self.outputs
-                .iter()
-                .filter_map(|output| output.pipe.as_ref())
-                .map(|pipe| PollFd::new(pipe, PollFlags::IN)),
+            self.outputs.iter().filter_map(Output::pipe).map(|pipe| PollFd::new(pipe, PollFlags::IN)),
         );
         // Without a descriptor of the process (pidfd_open(2), Linux 5.3) its end is looked for now and then.
         let longest =
@@ -328,40 +307,5 @@ impl<'a> Running<'a> {
             Err(errno) => return Err(errno.into()),
         }
         Ok(true)
-    }
-}
-
-impl Output<'_> {
-    /// Reads what is there, once; true if something was.
-    fn read(&mut self, window: &mut SecretBuf) -> std::io::Result<bool> {
-        let Some(pipe) = &self.pipe else { return Ok(false) };
-        match rustix::io::read(pipe, window.expose_mut()) {
-            Ok(0) => {
-                self.pipe = None;
-                Ok(false)
-            }
-            Ok(read) => {
-                self.bytes += read as u64;
-                if let Some((scrubber, kept)) = &mut self.keep {
-                    // Past what is kept nothing need be scrubbed any more.
-                    if kept.len() < COMMAND_OUTPUT {
-                        scrubber.feed(window.expose().get(..read).unwrap_or_default(), kept);
-                    }
-                }
-                Ok(true)
-            }
-            Err(Errno::AGAIN | Errno::INTR) => Ok(false),
-            Err(errno) => Err(errno.into()),
-        }
-    }
-
-    /// How much it was, and what is kept of it.
-    fn end(self) -> (u64, Vec<u8>) {
-        let Some((mut scrubber, mut kept)) = self.keep else { return (self.bytes, Vec::new()) };
-        if kept.len() < COMMAND_OUTPUT {
-            scrubber.finish(&mut kept);
-        }
-        kept.truncate(COMMAND_OUTPUT);
-        (self.bytes, kept)
     }
 }

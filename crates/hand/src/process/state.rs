@@ -5,7 +5,7 @@ use super::refused::Refused;
 use super::service::KeyService;
 use crate::target::{Intents, Staged};
 use ed25519_dalek::SigningKey;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use vigo_base::{SecretPath, SecretVersion};
 use vigo_secret::{KeyPair, MasterKey, SecretBuf};
@@ -60,6 +60,27 @@ pub(super) struct Held {
     pub(super) value: SecretBuf,
     /// A request of this run has used it, or brought it.
     pub(super) used: bool,
+    /// What several filters one after the other made of it: in output, no form of the value is in that.
+    pub(super) results: Vec<SecretBuf>,
+}
+
+/// So many of those are remembered.
+const RESULTS: usize = 16;
+
+impl Held {
+    /// It, and what filters made of it.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(&self.value).chain(&self.results).map(SecretBuf::expose)
+    }
+
+    /// Remembers what filters made of it.
+    pub(super) fn remember(&mut self, result: &SecretBuf) {
+        if self.results.len() < RESULTS
+            && !self.results.iter().any(|known| known.equals_bytes(result.expose()))
+        {
+            self.results.push(SecretBuf::copy_of(result.expose()));
+        }
+    }
 }
 
 impl State {
@@ -109,11 +130,20 @@ impl State {
 
     /// Makes sure that so many bytes can be had: values that no request of this run used are dropped first.
     pub(super) fn make_room(&mut self, need: usize) -> Result<(), Refused> {
+        self.make_room_beside(need, &BTreeSet::new())
+    }
+
+    /// The same, and none of these is dropped.
+    pub(super) fn make_room_beside(
+        &mut self,
+        need: usize,
+        kept: &BTreeSet<SecretPath>,
+    ) -> Result<(), Refused> {
         let need = need.saturating_add(SLACK);
         if arena::room() >= need {
             return Ok(());
         }
-        self.values.retain(|_, held| held.used);
+        self.values.retain(|path, held| held.used || kept.contains(path));
         let free = arena::room();
         if free >= need {
             return Ok(());

@@ -2,7 +2,7 @@
 
 use super::refused::Refused;
 use super::state::State;
-use super::{drift, entry, files, import, master, run, server, transit, values, vault};
+use super::{drift, entry, files, import, master, output, run, server, transit, values, vault};
 use prost::Message;
 use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
@@ -69,6 +69,8 @@ const TABLE: &[Row] = &[
     row!(Discard,         NODE,               0,             0..=0,       files::discard),
     row!(Run,             NODE,               FRAME,         0..=1,       run::run),
     row!(Scrub,           NODE,               FRAME,         0..=0,       values::scrub),
+    row!(Missing,         NODE,               FRAME,         0..=0,       output::missing),
+    row!(Listen,          NODE,               FRAME,         3..=3,       output::listen),
     row!(Verify,          NODE,               FRAME,         1..=1,       drift::verify),
     row!(Covered,         NODE,               0,             0..=0,       drift::covered),
     row!(Uses,            NODE,               FRAME,         0..=0,       values::uses),

@@ -31,7 +31,7 @@ pub(super) fn one_time_key(
 pub(super) fn open(state: &mut State, request: wire::Open, _: Vec<OwnedFd>) -> Result<Nothing, Refused> {
     let opened = open_items(state, request)?;
     for (path, version, value) in opened {
-        state.values.insert(path, Held { version, value, used: true });
+        state.values.insert(path, Held { version, value, used: true, results: Vec::new() });
     }
     Ok(Nothing {})
 }
@@ -73,7 +73,7 @@ pub(super) fn open_record(
     let version = SecretVersion(request.version);
     let value = vigo_secret::open_record(state.master()?, &path, version, &request.record)
         .map_err(|error| Refused::from(error).about(&path))?;
-    state.values.insert(path, Held { version, value, used: true });
+    state.values.insert(path, Held { version, value, used: true, results: Vec::new() });
     Ok(Nothing {})
 }
 
@@ -89,7 +89,7 @@ pub(super) fn take(
         None => open_file(&request.file)?,
     };
     let (value, _) = read_value(&input, true).map_err(|refused| refused.about(&path))?;
-    state.values.insert(path, Held { version: SecretVersion(1), value, used: true });
+    state.values.insert(path, Held { version: SecretVersion(1), value, used: true, results: Vec::new() });
     Ok(Nothing {})
 }
 
@@ -148,12 +148,12 @@ pub(super) fn scrub(
 
 /// How much room that takes.
 pub(super) fn scrubber_room(state: &State) -> usize {
-    Scrubber::room(state.values.values().map(|held| held.value.expose()))
+    Scrubber::room(state.values.values().flat_map(Held::texts))
 }
 
 /// A scrubber against every value that is held.
 pub(super) fn scrubber(state: &State) -> Result<Scrubber<'_>, Refused> {
-    Ok(Scrubber::new(state.values.values().map(|held| held.value.expose()))?)
+    Ok(Scrubber::new(state.values.values().flat_map(Held::texts))?)
 }
 
 pub(super) fn parse_path(text: &str) -> Result<SecretPath, Refused> {

@@ -181,6 +181,7 @@ impl Values {
             umask: 0o022,
             timeout: std::time::Duration::from_secs(60),
             output: Output::Scrub,
+            required: Vec::new(),
             resource: "r".into(),
         };
         assert_eq!(node.run(&command).unwrap().end, End::Exited(0));

@@ -2,12 +2,19 @@
 
 use crate::Test;
 use crate::parts::{fails_with, hold, node, pieces};
+use rustix::pipe::{PipeFlags, pipe_with};
+use std::io::Write as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
+use vigo_base::SecretVersion;
 use vigo_hand::{Account, Command, Credentials, End, FailureCode, Finished, Hand, Output};
 
 pub const TESTS: &[Test] = &[
     ("run::standard_input_reaches_the_command_and_output_is_dropped_but_counted", stdin),
     ("run::output_that_is_kept_is_scrubbed", scrubbed),
+    ("run::what_somebody_elses_command_says_is_heard_scrubbed_and_only_its_end_is_given", listening),
+    ("run::what_is_not_held_in_that_version_is_missing_and_nothing_is_kept_then", missing),
+    ("run::who_asks_before_it_took_what_was_heard_has_lost_the_hand", out_of_step),
     ("run::a_child_gets_exactly_the_environment_that_is_said", environment),
     ("run::a_child_has_no_core_no_descriptor_and_the_said_umask_and_folder", surroundings),
     ("run::a_secret_in_an_argument_needs_leave", a_secret_in_an_argument_needs_leave),
@@ -32,6 +39,7 @@ fn command(program: &str, arguments: &[&str]) -> Command {
         umask: 0o022,
         timeout: Duration::from_secs(30),
         output: Output::Scrub,
+        required: Vec::new(),
         resource: "r".into(),
     }
 }
@@ -62,8 +70,14 @@ fn stdin() {
     cat.output = Output::Drop;
     let finished = hand.run(&cat).unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "user:YSBzZWNyZXQgdmFsdWU=\na secret value");
-    let expected =
-        Finished { end: End::Exited(3), stdout_bytes: 12, stderr_bytes: 9, stdout: vec![], stderr: vec![] };
+    let expected = Finished {
+        end: End::Exited(3),
+        stdout_bytes: 12,
+        stderr_bytes: 9,
+        stdout: vec![],
+        stderr: vec![],
+        dropped: String::new(),
+    };
     assert_eq!(finished, expected);
 }
 
@@ -78,11 +92,92 @@ fn scrubbed() {
     let stderr = String::from_utf8(finished.stderr).unwrap();
     assert!(stderr.starts_with("‹secret›") && !stderr.contains("YSBz"), "{stderr}");
     assert_eq!(finished.stdout_bytes, 17);
+    // What several filters made of it, which is in no form of the value.
+    let mut twice = shell("echo \"$TOKEN\"");
+    twice.environment = vec![("TOKEN".into(), pieces("{a|b64encode|hex}"))];
+    assert_eq!(text(&hand.run(&twice).unwrap()), "‹secret›\n");
     // A value that is too short to be scrubbed cannot be shown.
     echo.stdin = Some(pieces("{short}"));
     fails_with(hand.run(&echo), FailureCode::Author, "fewer than eight bytes");
     echo.output = Output::Drop;
     assert_eq!(hand.run(&echo).unwrap().end, End::Signalled(15));
+}
+
+/// Two streams and the pipe that tells that the command has ended: ends for the hand, and ends for the command.
+struct Streams {
+    hand: [OwnedFd; 3],
+    command: [OwnedFd; 3],
+}
+
+impl Streams {
+    fn new() -> Self {
+        let pipes = [0; 3].map(|_| pipe_with(PipeFlags::CLOEXEC).unwrap());
+        let [(stdout, a), (stderr, b), (ended, c)] = pipes;
+        for stream in [&stdout, &stderr] {
+            rustix::io::ioctl_fionbio(stream, true).unwrap();
+        }
+        Self { hand: [stdout, stderr, ended], command: [a, b, c] }
+    }
+
+    fn listen(&self, hand: &mut Hand, required: &[(vigo_base::SecretPath, SecretVersion)]) {
+        hand.listen(required, [0, 1, 2].map(|index: usize| self.hand[index].as_fd())).unwrap();
+    }
+}
+
+fn version(path: &str, version: u64) -> (vigo_base::SecretPath, SecretVersion) {
+    (path.parse().unwrap(), SecretVersion(version))
+}
+
+fn listening() {
+    let (mut hand, _folder) = hand();
+    let streams = Streams::new();
+    streams.listen(&mut hand, &[version("a", 1)]);
+    let [stdout, stderr, _] = &streams.command;
+    let say =
+        |to: &OwnedFd, text: &str| std::fs::File::from(to.try_clone().unwrap()).write_all(text.as_bytes());
+    // More than fits into the pipe, and more than is kept; a value is divided by whatever window it is read through.
+    for _ in 0..10_000 {
+        say(stdout, "a line, then a secret value.\n").unwrap();
+    }
+    say(stdout, "a sec").unwrap();
+    say(stderr, "YSBzZWNyZXQg\ndmFsdWU=").unwrap();
+    say(stdout, "ret value").unwrap();
+    drop(streams);
+    let heard = hand.heard().unwrap();
+    assert_eq!((heard.stdout_bytes, heard.stderr_bytes, heard.dropped.as_str()), (290_014, 21, ""));
+    let text = String::from_utf8_lossy(&heard.stdout).into_owned();
+    assert!(text.ends_with("a line, then ‹secret›.\n‹secret›"), "{text}");
+    assert!(!text.contains("secret value") && heard.stdout.len() <= vigo_base::limits::COMMAND_OUTPUT);
+    assert!(heard.stdout.len() > 60_000, "{} bytes", heard.stdout.len());
+    assert_eq!(String::from_utf8(heard.stderr).unwrap(), "‹secret›=");
+    assert_eq!(hand.held().unwrap().len(), 2, "it answers as before");
+}
+
+fn missing() {
+    let (mut hand, _folder) = hand();
+    let wanted = [version("a", 2), version("a", 1), version("b", 1)];
+    assert_eq!(hand.missing(&wanted).unwrap(), [version("a", 2), version("b", 1)]);
+    let streams = Streams::new();
+    streams.listen(&mut hand, &[version("a", 2)]);
+    std::fs::File::from(streams.command[0].try_clone().unwrap()).write_all(b"a secret value").unwrap();
+    drop(streams);
+    let heard = hand.heard().unwrap();
+    let dropped = "the value of `a` v2 is not here, so it cannot be scrubbed".to_owned();
+    assert_eq!(heard, vigo_hand::Heard { stdout_bytes: 14, dropped, ..vigo_hand::Heard::default() });
+    // The same for a command that the hand starts.
+    let mut echo = shell("echo said");
+    echo.required = vec![version("b", 1)];
+    let finished = hand.run(&echo).unwrap();
+    assert_eq!((finished.stdout_bytes, finished.stdout.len()), (5, 0));
+    assert!(finished.dropped.contains("`b` v1"), "{}", finished.dropped);
+}
+
+fn out_of_step() {
+    let (mut hand, _folder) = hand();
+    let streams = Streams::new();
+    streams.listen(&mut hand, &[]);
+    assert!(hand.held().unwrap_err().is_gone());
+    assert!(hand.heard().unwrap_err().is_gone());
 }
 
 fn environment() {

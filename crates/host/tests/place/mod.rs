@@ -25,7 +25,7 @@ pub struct Place {
     _folder: tempfile::TempDir,
     pub root: PathBuf,
     pub hands: Rc<Hands>,
-    pub host: RealHost,
+    pub host: RealHost<'static>,
 }
 
 impl Place {
@@ -76,6 +76,7 @@ impl Place {
             state,
             guarded: Vec::new(),
             swap,
+            values: &vigo_resource::NoValues,
         })
         .unwrap();
         Self { _folder: folder, root, hands, host }

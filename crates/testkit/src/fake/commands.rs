@@ -38,7 +38,11 @@ impl FakeCommand {
     pub(super) fn finished(&self, got_secret: bool) -> Finished {
         let end = if self.hangs { End::TimedOut } else { End::Exited(self.exit) };
         let output = if got_secret {
-            Output::Dropped { stdout_bytes: self.stdout.len() as u64, stderr_bytes: self.stderr.len() as u64 }
+            Output::Dropped {
+                stdout_bytes: self.stdout.len() as u64,
+                stderr_bytes: self.stderr.len() as u64,
+                why: String::new(),
+            }
         } else {
             Output::Kept { stdout: self.stdout.clone(), stderr: self.stderr.clone() }
         };

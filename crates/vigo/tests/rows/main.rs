@@ -14,5 +14,6 @@ mod disk;
 mod node;
 mod said;
 mod start;
+mod unheld;
 #[path = "../world/mod.rs"]
 mod world;

@@ -115,6 +115,10 @@ asks! {
     SealImport = 67,
     /// [`RecordImport`] -> [`Bytes`], the record.
     RecordImport = 68,
+    /// [`Versions`] -> [`Versions`], those of them that are not held.
+    Missing = 85,
+    /// [`Listen`], the read ends of standard output and standard error, and that of a pipe that is closed when the command has ended -> [`Heard`].
+    Listen = 86,
     /// [`WrapMasterKey`] and the connection -> [`VaultId`].
     WrapMasterKey = 70,
     /// [`UnwrapMasterKey`] and the connection -> [`VaultId`].

@@ -4,11 +4,11 @@
 use crate::samples::{Sample, sample};
 use vigo_wire::hand::{
     Authenticated, Binding, Bytes, Compare, Compared, Content, Credentials, DiffKind, DiffLine, Difference,
-    Edit, EditArgument, Entered, Failure, FailureCode, File, Finished, Generate, Hello, ImportKind,
-    ImportName, Imported, Key, KeyInfo, KeyPurpose, Labelled, NewKey, Nothing, Open, OpenImport, Paths,
-    Piece, PrepareMasterKey, PublicKey, Put, ReadAndSeal, ReadImport, ReadIntoRecord, Record, RecordImport,
-    Rekey, Rekeyed, Reseal, Role, Run, SealImport, SealedItem, SealedItems, Sign, Slot, Stamp, Status,
-    StoreMasterKey, Take, Text, TransitService, UnwrapMasterKey, Variable, VaultId, Verified, Verify,
+    Edit, EditArgument, Entered, Failure, FailureCode, File, Finished, Generate, Heard, Hello, ImportKind,
+    ImportName, Imported, Key, KeyInfo, KeyPurpose, Labelled, Listen, NewKey, Nothing, Open, OpenImport,
+    Paths, Piece, PrepareMasterKey, PublicKey, Put, ReadAndSeal, ReadImport, ReadIntoRecord, Record,
+    RecordImport, Rekey, Rekeyed, Reseal, Role, Run, SealImport, SealedItem, SealedItems, Sign, Slot, Stamp,
+    Status, StoreMasterKey, Take, Text, TransitService, UnwrapMasterKey, Variable, VaultId, Verified, Verify,
     Version, Versions, WrapMasterKey, Write,
 };
 
@@ -163,6 +163,7 @@ fn commands() -> Vec<Sample> {
         keep_output: true,
         resource: "web:exec/reload".into(),
         files: vec![variable.clone()],
+        required: vec![Version { path: "a/b".into(), version: 12 }],
     };
     let finished = Finished {
         code: Some(1),
@@ -172,8 +173,19 @@ fn commands() -> Vec<Sample> {
         stderr_bytes: 11,
         stdout: vec![b'o'],
         stderr: vec![b'e'],
+        dropped: "why".into(),
+    };
+    let listen = Listen { required: vec![Version { path: "a/b".into(), version: 12 }] };
+    let heard = Heard {
+        stdout_bytes: 10,
+        stderr_bytes: 11,
+        stdout: vec![b'o'],
+        stderr: vec![b'e'],
+        dropped: "why".into(),
     };
     vec![
+        sample("hand.Listen", &listen),
+        sample("hand.Heard", &heard),
         sample("hand.Run", &run),
         sample("hand.Variable", &variable),
         sample("hand.Credentials", &credentials),

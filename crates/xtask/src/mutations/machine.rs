@@ -11,6 +11,7 @@ const CHILDREN: Target = Target("vigo-host", "children");
 const HOST: Target = Target("vigo-host", "lib");
 const TAINT: Target = Target("vigo-host", "taint");
 const TYPES: Target = Target("vigo-resources", "every_type");
+const ROWS: Target = Target("vigo", "rows");
 const SWAP: Target = Target("vigo-swap", "lib");
 const TEMPLATE: Target = Target("vigo-template", "lib");
 
@@ -211,7 +212,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "crates/sys/src/walk.rs",
         "if links > MOST_LINKS || !may_hold_links(here.as_fd(), stat.st_uid)? {",
         "if links > MOST_LINKS {",
-        &[Target("vigo", "rows").test("disk::a_link_or_a_way_back_on_the_path_of_a_target_leads_nowhere")],
+        &[ROWS.test("disk::a_link_or_a_way_back_on_the_path_of_a_target_leads_nowhere")],
     ),
     one(
         "seal-for-an-envoy",
@@ -485,9 +486,51 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "output-of-tainted-files",
         "what a command says that names a file with a secret is dropped",
         "crates/host/src/host.rs",
-        "OutputRule::Scrub | OutputRule::Automatic => !self.names_tainted(request),",
-        "OutputRule::Scrub | OutputRule::Automatic => true,",
-        &[TAINT.test("what_a_command_says_that_names_a_file_which_others_may_not_read_is_dropped")],
+        "if !is_wanted || self.names_tainted(request) {",
+        "if !is_wanted || (self.names_tainted(request) && false) {",
+        &[
+            TAINT.test("what_a_command_says_that_names_a_file_which_others_may_not_read_is_dropped"),
+            TAINT.test(
+                "what_a_command_says_that_names_a_tainted_file_is_dropped_though_it_gets_a_secret_and_whatever_link_leads_there",
+            ),
+        ],
+    ),
+    one(
+        "values-that-are-missing",
+        "what a command says is dropped while a value is not held that may stand in it",
+        "crates/hand/src/process/output.rs",
+        "filter(|one| !is_held(one))",
+        "filter(|one| !is_held(one)).take(0)",
+        &[
+            HAND.test("run::what_is_not_held_in_that_version_is_missing_and_nothing_is_kept_then"),
+            ROWS.test("unheld::what_a_command_says_of_a_value_that_apply_does_not_hold_is_dropped"),
+        ],
+    ),
+    one(
+        "values-got-for-scrubbing",
+        "values that output has to be scrubbed of are got where they can be had",
+        "crates/host/src/host.rs",
+        "            self.parts.values.hold_for_scrubbing(&missing);\n",
+        "",
+        &[ROWS.test("unheld::what_a_command_says_of_a_value_that_apply_does_not_hold_is_dropped")],
+    ),
+    one(
+        "values-without-versions",
+        "a version of the environment says nothing of what an earlier run put there",
+        "crates/agent/src/secrets.rs",
+        "        matches!(self.source, LocalSource::Vault(_) | LocalSource::None)\n",
+        "        true\n",
+        &[ROWS.test("unheld::what_a_command_says_of_a_value_of_an_earlier_run_that_had_no_version_is_dropped")],
+    ),
+    one(
+        "ear-of-the-agent",
+        "what nobody asks for is read by nobody",
+        "crates/host/src/host.rs",
+        "Keep::Nothing(why) => run(Ear::Nobody(why)),",
+        "Keep::Nothing(_) => run(Ear::Own),",
+        &[ROWS.test(
+            "unheld::what_validators_guards_and_commands_say_of_a_file_is_not_in_the_memory_of_the_agent",
+        )],
     ),
     one(
         "taint-of-what-is-written",

@@ -314,6 +314,13 @@ impl Host for Overlay<'_> {
         }
     }
 
+    fn holds_secret(&self, path: &AbsolutePath) -> bool {
+        match self.shadow(path) {
+            Some(shadow) => shadow.as_ref().is_some_and(|shadow| shadow.tainted),
+            None => self.base.holds_secret(path),
+        }
+    }
+
     fn probe(&self, request: &CommandRequest) -> Result<Finished, Failure> {
         self.base.probe(request).inspect_err(|_| {
             // Where or as whom it runs may be among what has not been made yet.

@@ -33,6 +33,32 @@ fn secrets_are_asked_for_once_and_together_and_only_those_that_may_be_needed() {
 }
 
 #[test]
+fn a_directory_opens_no_file_with_a_secret_below_it_whatever_becomes_of_its_resource() {
+    let folder = || {
+        let attributes = [("target_path", "/etc"), ("mode", "0755"), ("recurse=", "true"), ("owner", "7")];
+        resource("directory", "d", &attributes)
+    };
+    let mut world = World::new(vec![folder(), secret_file("a", "/etc/a", "web/token")]);
+    world.secret("web/token", 1, CANARY);
+    world.write("/etc/plain", "x");
+    world.run();
+    assert_eq!(outcomes(&world.run()), ["c:d unchanged", "c:a unchanged"]);
+    let state = |world: &World, name: &str| {
+        let node = world.host.node(&path(name)).unwrap();
+        (node.mode.bits(), node.owner)
+    };
+    assert_eq!(state(&world, "/etc/a"), (0o600, 0));
+    assert_eq!(state(&world, "/etc/plain"), (0o755 & !0o111, 7), "the control is brought to what is written");
+    // The secret cannot be had any more, then nobody manages the file any more.
+    world.secrets.versions.clear();
+    world.run();
+    assert_eq!(state(&world, "/etc/a"), (0o600, 0));
+    world.bundle.resources = vec![folder()];
+    world.run();
+    assert_eq!(state(&world, "/etc/a"), (0o600, 0));
+}
+
+#[test]
 fn a_missing_secret_blocks_what_needs_it_and_nothing_else() {
     let mut world = World::new(vec![
         secret_file("a", "/etc/a", "web/token"),

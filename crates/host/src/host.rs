@@ -548,6 +548,10 @@ impl Host for RealHost<'_> {
         }))
     }
 
+    fn holds_secret(&self, path: &AbsolutePath) -> bool {
+        self.ledger.borrow().holds(path)
+    }
+
     fn probe(&self, request: &CommandRequest) -> Result<Finished, Failure> {
         self.run_command(request)
     }

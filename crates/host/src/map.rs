@@ -41,6 +41,8 @@ pub fn placement(placement: &Placement, durability: Durability) -> target::Place
         owner: placement.ownership.owner,
         group: placement.ownership.group,
         in_place: placement.in_place,
+        // The hand says so by itself of what holds a secret.
+        closed: false,
         durability,
     }
 }

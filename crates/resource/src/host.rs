@@ -57,6 +57,9 @@ pub trait Host {
     /// True if the file there ever got a secret, or its mode keeps others from reading it.
     fn is_tainted(&self, path: &AbsolutePath) -> Result<bool, Failure>;
 
+    /// True if the file there ever got a secret, whatever its mode.
+    fn holds_secret(&self, path: &AbsolutePath) -> bool;
+
     /// Runs a guard. It must only look; that is the author's promise, a guard runs in a dry run too.
     fn probe(&self, request: &CommandRequest) -> Result<Finished, Failure>;
 

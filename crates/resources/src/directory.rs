@@ -22,7 +22,7 @@ static INFO: TypeInfo = TypeInfo {
         AttributeInfo::new("mode", Kind::Mode, "Permission bits.").default("0755 at creation, then left alone"),
         OWNER,
         GROUP,
-        AttributeInfo::new("recurse", Kind::Boolean, "Mode, owner and group hold for everything below; files get execute bits only where they have some. With `state: absent` and `purge`: what stands below goes, too.")
+        AttributeInfo::new("recurse", Kind::Boolean, "Mode, owner and group hold for everything below; files get execute bits only where they have some. A file that a resource of its own manages is left to that one; one that ever got a secret keeps its owner and group and gets no bits that it does not have. With `state: absent` and `purge`: what stands below goes, too.")
             .default("false"),
         AttributeInfo::new("purge", Kind::Boolean, "Remove what stands in it and no resource manages.").default("false"),
     ],
@@ -148,7 +148,7 @@ impl Directory {
         entry: &Entry,
     ) -> Result<Plan<Vec<Step>>, Failure> {
         let mut work = Work { wanted: self.owners.resolve(host)?, mode: self.mode, ..Work::default() };
-        work.adjust(&self.path, entry);
+        work.adjust(&self.path, entry, false);
         if self.recurse || self.purge {
             self.descend(host, context, &self.path, &mut work)?;
         }
@@ -175,7 +175,12 @@ impl Directory {
                 if self.purge && !context.managed.holds(&path) && !host.is_guarded(&path) {
                     self.remove(host, path, &entry, work)?;
                 } else if self.recurse && !host.is_guarded(&path) {
-                    work.adjust(&path, &entry);
+                    if entry.kind == EntryKind::File && context.managed.holds(&path) {
+                        // Its own resource says what it is to be, also in a run in which that one is blocked.
+                        continue;
+                    }
+                    let holds_secret = entry.kind == EntryKind::File && host.holds_secret(&path);
+                    work.adjust(&path, &entry, holds_secret);
                     if entry.kind == EntryKind::Folder {
                         folders.push(path);
                     }
@@ -259,8 +264,10 @@ struct Work {
 }
 
 impl Work {
-    fn adjust(&mut self, path: &AbsolutePath, entry: &Entry) {
-        let difference = ownership::difference(self.wanted, entry);
+    /// What holds a secret gets no other owner and no bits that it does not have.
+    fn adjust(&mut self, path: &AbsolutePath, entry: &Entry, holds_secret: bool) {
+        let wanted = if holds_secret { Ownership::default() } else { self.wanted };
+        let difference = ownership::difference(wanted, entry);
         let mut parts = Vec::new();
         ownership::describe(difference, entry, &mut parts);
         if !difference.is_empty() {
@@ -271,6 +278,8 @@ impl Work {
             EntryKind::File => self.mode.map(|mode| for_file(mode, entry.mode)),
             EntryKind::Symlink | EntryKind::Other => None,
         };
+        let allowed = if holds_secret { entry.mode.bits() } else { u32::MAX };
+        let mode = mode.map(|mode| Mode::from_bits(mode.bits() & allowed));
         if let Some(mode) = mode.filter(|mode| *mode != entry.mode) {
             parts.push(format!("mode {} -> {mode}", entry.mode));
             self.steps.push(Step::Mode(path.clone(), mode));

@@ -399,6 +399,10 @@ impl Host for FakeHost {
         self.call(|| Ok(self.taints(path)))
     }
 
+    fn holds_secret(&self, path: &AbsolutePath) -> bool {
+        self.tainted.contains(path)
+    }
+
     fn probe(&self, request: &CommandRequest) -> Result<Finished, Failure> {
         self.call(|| {
             let text = commands::text(request);

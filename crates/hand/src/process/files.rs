@@ -129,6 +129,7 @@ fn with_content<T>(
         owner: request.owner,
         group: request.group,
         in_place: request.in_place,
+        closed: request.content.copy || !request.content.slots.is_empty(),
         durability: if request.later { Durability::Later } else { Durability::Each },
     };
     if let Some(edit) = &request.content.edit {

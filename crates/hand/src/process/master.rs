@@ -291,6 +291,7 @@ pub(super) fn write(path: &str, text: &SecretBuf) -> Result<(), Refused> {
         owner: None,
         group: None,
         in_place: false,
+        closed: true,
         durability: Durability::Each,
     };
     target::create(&placement, &mut |out| out.write_all(text.expose())).map_err(|error| {

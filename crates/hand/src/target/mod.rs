@@ -33,6 +33,8 @@ pub struct Placement {
     pub group: Option<u32>,
     /// Write into the file that is there instead of replacing it. A kill can then leave half of it.
     pub in_place: bool,
+    /// Only owner, group and mode say who may read it: no access list (acl(5)) goes over from the file that is there, and none from its folder.
+    pub closed: bool,
     /// When it is on disk.
     pub durability: Durability,
 }

@@ -343,8 +343,11 @@ impl Job {
                 .map_err(self.failed("set the owner of"))?;
         }
         step("owner set");
-        if old.is_some_and(|old| identity(old) != identity(&now)) {
-            self.keep_attributes(file)?;
+        if let Some(old) = old.filter(|old| identity(old) != identity(&now)) {
+            self.keep_attributes(file, old)?;
+        }
+        if self.placement.closed {
+            self.clear_access_list(file)?;
         }
         fchmod(file, Mode::from_raw_mode(self.placement.mode.bits() as _))
             .map_err(self.failed("set the mode of"))?;
@@ -372,12 +375,43 @@ impl Job {
         Ok(())
     }
 
+    /// True if the access list of that file is the word of who may say who reads its successor: of root, of us, or of its owner to be.
+    #[cfg(target_os = "linux")]
+    fn is_heard(&self, old: &Stat) -> bool {
+        let ours = rustix::process::geteuid().as_raw();
+        old.st_uid == 0 || old.st_uid == ours || Some(old.st_uid) == self.placement.owner
+    }
+
+    /// Takes away what the folder's default access list gave, or what stood on a file that is written in place (acl(5)).
+    #[cfg(target_os = "linux")]
+    fn clear_access_list(&self, file: &OwnedFd) -> Result<(), TargetError> {
+        use rustix::fs::{fgetxattr_query, fremovexattr};
+        let failed = self.failed("take away the access list of");
+        match fgetxattr_query(file, ACCESS_LIST) {
+            Ok(_) => {}
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => return Ok(()),
+            Err(errno) => return Err(failed(errno)),
+        }
+        // With a list the group's bits are its mask: left alone, they would be the group's own as soon as it is gone.
+        fchmod(file, Mode::RUSR | Mode::WUSR).map_err(&failed)?;
+        match fremovexattr(file, ACCESS_LIST) {
+            Ok(()) | Err(Errno::NODATA) => Ok(()),
+            Err(errno) => Err(failed(errno)),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn clear_access_list(&self, _file: &OwnedFd) -> Result<(), TargetError> {
+        Ok(())
+    }
+
     /// The access list and the security label of the file that is there go over to its successor (acl(5), xattr(7)).
     #[cfg(target_os = "linux")]
-    fn keep_attributes(&self, file: &OwnedFd) -> Result<(), TargetError> {
+    fn keep_attributes(&self, file: &OwnedFd, old_file: &Stat) -> Result<(), TargetError> {
         use rustix::fs::{XattrFlags, fsetxattr, lgetxattr};
         let old = format!("/proc/self/fd/{}/{}", self.folder.as_raw_fd(), self.name());
-        for attribute in ["system.posix_acl_access", "security.selinux"] {
+        let keeps_list = !self.placement.closed && self.is_heard(old_file);
+        for attribute in keeps_list.then_some(ACCESS_LIST).into_iter().chain(["security.selinux"]) {
             let mut value = vec![0; LARGEST_ATTRIBUTE];
             let length = match lgetxattr(&old, attribute, value.as_mut_slice()) {
                 Ok(length) => length,
@@ -397,7 +431,7 @@ impl Job {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn keep_attributes(&self, _file: &OwnedFd) -> Result<(), TargetError> {
+    fn keep_attributes(&self, _file: &OwnedFd, _old_file: &Stat) -> Result<(), TargetError> {
         Ok(())
     }
 
@@ -413,6 +447,9 @@ impl Job {
     }
 }
 
+/// The attribute that holds the access list of a file (acl(5), xattr(7)).
+#[cfg(target_os = "linux")]
+const ACCESS_LIST: &str = "system.posix_acl_access";
 /// No attribute is larger (xattr(7), XATTR_SIZE_MAX).
 #[cfg(target_os = "linux")]
 const LARGEST_ATTRIBUTE: usize = 64 << 10;

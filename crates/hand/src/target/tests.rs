@@ -52,6 +52,7 @@ fn placement(path: &Path) -> Placement {
         owner: None,
         group: None,
         in_place: false,
+        closed: false,
         durability: Durability::Each,
     }
 }
@@ -233,6 +234,65 @@ fn the_list_goes_over(list: &[u8]) {
     let length = getxattr(&path, "system.posix_acl_access", found.as_mut_slice()).unwrap();
     assert_eq!(&found[..length], list);
     assert_eq!(fs::read_to_string(&path).unwrap(), NEW);
+}
+
+#[test]
+fn a_closed_file_has_no_access_list_of_the_old_file_or_of_its_folder() {
+    use rustix::fs::{XattrFlags, getxattr, setxattr};
+    let place = Place::new();
+    let listed = |path: &Path| {
+        let mut found = vec![0; 64 << 10];
+        getxattr(path, "system.posix_acl_access", found.as_mut_slice()).is_ok()
+    };
+    let folder = place.folder.path().join("etc");
+    for name in ["a", "c"] {
+        fs::write(place.path(name), OLD).unwrap();
+        setxattr(place.path(name), "system.posix_acl_access", &access_list(1), XattrFlags::empty()).unwrap();
+    }
+    setxattr(&folder, "system.posix_acl_default", &access_list(1), XattrFlags::empty()).unwrap();
+    // The control is the ordinary file, which keeps its list, or gets that of its folder.
+    let cases =
+        [(false, "a", false), (false, "b", false), (true, "a", false), (true, "d", false), (true, "c", true)];
+    for (closed, name, in_place) in cases {
+        let placement = Placement { closed, in_place, ..place.placement(name) };
+        let mut looked_at = 0;
+        super::place(&place.intents, &placement, &mut |out| {
+            for entry in fs::read_dir("/proc/self/fd").unwrap().flatten() {
+                let Ok(link) = fs::read_link(entry.path()) else { continue };
+                let is_below = link.starts_with(&folder) && link != folder;
+                if is_below && fs::metadata(entry.path()).is_ok_and(|found| found.is_file()) {
+                    assert_eq!(listed(&entry.path()), !closed, "{name}: before its first byte");
+                    looked_at += 1;
+                }
+            }
+            out.write_all(NEW.as_bytes())
+        })
+        .unwrap();
+        assert!(looked_at > 0, "{name}: no candidate was found");
+        assert_eq!(listed(&place.path(name)), !closed, "{name}");
+        assert_eq!(mode(&place.path(name)), 0o640);
+    }
+}
+
+#[test]
+fn an_access_list_that_a_stranger_set_does_not_go_over() {
+    use rustix::fs::{XattrFlags, getxattr, setxattr};
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("left out: only root gives files away");
+        return;
+    }
+    let place = Place::new();
+    for (owner, wanted, stays) in [(61_001, 0, false), (61_001, 61_001, true), (0, 0, true)] {
+        let path = place.path("a");
+        fs::write(&path, OLD).unwrap();
+        setxattr(&path, "system.posix_acl_access", &access_list(1), XattrFlags::empty()).unwrap();
+        std::os::unix::fs::chown(&path, Some(owner), None).unwrap();
+        place.place(&Placement { owner: Some(wanted), ..place.placement("a") }).unwrap();
+        let mut found = vec![0; 64 << 10];
+        let listed = getxattr(&path, "system.posix_acl_access", found.as_mut_slice()).is_ok();
+        assert_eq!(listed, stays, "{owner} {wanted}");
+        fs::remove_file(&path).unwrap();
+    }
 }
 
 #[test]

@@ -21,6 +21,10 @@ pub const TESTS: &[Test] = &[
     ("files::a_candidate_can_be_looked_at_before_it_takes_its_place", staged),
     ("files::a_part_of_a_file_is_edited_and_nothing_of_the_rest_is_shown", edited),
     ("files::odd_targets_are_refused", odd),
+    (
+        "files::what_the_hand_writes_with_a_secret_has_no_access_list",
+        what_the_hand_writes_with_a_secret_has_no_access_list,
+    ),
     ("files::a_hand_without_intents_writes_nothing", without_intents),
 ];
 
@@ -251,6 +255,33 @@ fn staged() {
     let intents = vigo_hand::target::Intents::open(&folder.path().join("intents")).unwrap();
     assert_eq!(intents.recover().unwrap().removed.len(), 1);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+/// acl(5) as xattr(7) holds it: version 2; user rw-, user 12345 r--, group r--, mask r--, other ---.
+fn what_the_hand_writes_with_a_secret_has_no_access_list() {
+    use rustix::fs::{XattrFlags, getxattr, setxattr};
+    let mut list = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in
+        [(1_u16, 6_u16, u32::MAX), (2, 4, 12_345), (4, 4, u32::MAX), (16, 4, u32::MAX), (32, 0, u32::MAX)]
+    {
+        list.extend(tag.to_le_bytes());
+        list.extend(permissions.to_le_bytes());
+        list.extend(id.to_le_bytes());
+    }
+    let (mut hand, folder) = node();
+    hold(&mut hand, "a", b"value");
+    let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+    fs::write(&old, "old").unwrap();
+    setxattr(&old, "system.posix_acl_access", &list, XattrFlags::empty()).unwrap();
+    setxattr(folder.path(), "system.posix_acl_default", &list, XattrFlags::empty()).unwrap();
+    let listed = |path| getxattr(path, "system.posix_acl_access", vec![0; 64 << 10].as_mut_slice()).is_ok();
+    fs::write(&new, "the control").unwrap();
+    assert!(listed(&old) && listed(&new));
+    fs::remove_file(&new).unwrap();
+    for path in [&old, &new] {
+        hand.write(&placement(path), &pieces("{a}"), "r").unwrap();
+        assert!(!listed(path), "{}", path.display());
+    }
 }
 
 fn odd() {

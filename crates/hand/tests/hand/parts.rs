@@ -63,7 +63,15 @@ pub fn absolute(path: &Path) -> AbsolutePath {
 
 pub fn placement(path: &Path) -> Placement {
     let (mode, durability) = (Mode::SECRET, Durability::Each);
-    Placement { path: absolute(path), mode, owner: None, group: None, in_place: false, durability }
+    Placement {
+        path: absolute(path),
+        mode,
+        owner: None,
+        group: None,
+        in_place: false,
+        closed: false,
+        durability,
+    }
 }
 
 #[track_caller]

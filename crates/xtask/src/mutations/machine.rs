@@ -12,6 +12,7 @@ const HOST: Target = Target("vigo-host", "lib");
 const TAINT: Target = Target("vigo-host", "taint");
 const TYPES: Target = Target("vigo-resources", "every_type");
 const ROWS: Target = Target("vigo", "rows");
+const RUNS: Target = Target("vigo-engine", "secrets");
 const SWAP: Target = Target("vigo-swap", "lib");
 const TEMPLATE: Target = Target("vigo-template", "lib");
 
@@ -530,6 +531,42 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "Keep::Nothing(_) => run(Ear::Own),",
         &[ROWS.test(
             "unheld::what_validators_guards_and_commands_say_of_a_file_is_not_in_the_memory_of_the_agent",
+        )],
+    ),
+    one(
+        "list-of-a-closed-file",
+        "what the hand writes with a secret takes over no access list",
+        "crates/hand/src/process/files.rs",
+        "closed: request.content.copy || !request.content.slots.is_empty(),",
+        "closed: false,",
+        &[HAND.test("files::what_the_hand_writes_with_a_secret_has_no_access_list")],
+    ),
+    one(
+        "list-on-a-candidate",
+        "the access list that a folder gives is taken from a candidate before its first byte",
+        "crates/hand/src/target/place.rs",
+        "        if self.placement.closed {\n",
+        "        if self.placement.closed && old.is_some() {\n",
+        &[HAND_INSIDE.test(
+            "target::tests::a_closed_file_has_no_access_list_of_the_old_file_or_of_its_folder",
+        )],
+    ),
+    one(
+        "list-of-a-stranger",
+        "an access list that a stranger set does not go over",
+        "crates/hand/src/target/place.rs",
+        "old.st_uid == 0 || old.st_uid == ours || ",
+        "old.st_uid < u32::MAX || old.st_uid == ours || ",
+        &[HAND_INSIDE.test("target::tests::an_access_list_that_a_stranger_set_does_not_go_over")],
+    ),
+    one(
+        "recursion-over-secrets",
+        "a directory opens no file that got a secret",
+        "crates/resources/src/directory.rs",
+        "entry.kind == EntryKind::File && host.holds_secret(&path);",
+        "false;",
+        &[RUNS.test(
+            "a_directory_opens_no_file_with_a_secret_below_it_whatever_becomes_of_its_resource",
         )],
     ),
     one(

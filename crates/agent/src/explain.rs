@@ -99,6 +99,7 @@ fn kind(kind: Kind) -> String {
         Kind::Credentials => "file names and contents".to_owned(),
         Kind::Command => "a command, or a list of arguments".to_owned(),
         Kind::Commands => "a command, or a list of them".to_owned(),
+        Kind::Value => "text, a number, a boolean, a list or a map".to_owned(),
         Kind::Shell => "the path of a shell, or false".to_owned(),
     }
 }

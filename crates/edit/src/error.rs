@@ -31,6 +31,33 @@ pub enum EditError {
     /// The operand has more than one line.
     #[error("what is to be one line has several")]
     SeveralLines,
+    /// The file is not written as its format is.
+    #[error("line {line} of the file cannot be read as {format}: {why}")]
+    Malformed {
+        /// The format.
+        format: &'static str,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong there.
+        why: &'static str,
+    },
+    /// There is no such place, and it cannot be made.
+    #[error("`{at}` {why}")]
+    NoPlace {
+        /// The key up to there, as the policy has it.
+        at: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// What was written does not read as it should.
+    #[error("this {format} file is written in a way in which the value cannot be changed safely")]
+    Unforeseen {
+        /// The format.
+        format: &'static str,
+    },
+    /// A file of too many values, or nested too deeply.
+    #[error("the file has more than 20,000 values, or values more than 64 deep")]
+    TooMany,
     /// What it makes is larger than what can be edited.
     #[error("the file would have more than {} bytes", crate::LARGEST)]
     TooLarge,
@@ -59,7 +86,12 @@ impl EditError {
             Self::MarkerInBlock => "choose another `label`, or other markers",
             Self::NoRegion { .. } => "correct the pattern, or leave the region out",
             Self::SeveralLines => "use `blockinfile` for several lines",
-            Self::TooLarge => "manage the whole file with `file`",
+            Self::Malformed { .. } => "correct the file, or manage the whole of it with `file`",
+            Self::NoPlace { .. } => "correct the `key`, or remove what is in its way",
+            Self::Unforeseen { .. } => {
+                "change how it is written there by hand, or manage the whole file with `file`"
+            }
+            Self::TooLarge | Self::TooMany => "manage the whole file with `file`",
             Self::Unstable => {
                 "make the pattern match the new text too, so that it is found again the next time"
             }

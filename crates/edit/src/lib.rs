@@ -17,6 +17,7 @@ mod region;
 mod replace;
 #[cfg(test)]
 mod tests;
+mod value;
 
 pub use arguments::{Arguments, NotAnEdit};
 pub use block::BlockEdit;
@@ -27,6 +28,7 @@ pub use operand::{Operand, Part};
 pub use pattern::{Pattern, PatternError};
 pub use region::Region;
 pub use replace::ReplaceEdit;
+pub use value::{Format, Key, KeyError, ValueEdit, escape_json};
 
 /// Files of more bytes are not edited: an edited file is held in memory, in the hand's protected pages where it has secrets.
 pub const LARGEST: usize = 1 << 20;
@@ -42,6 +44,8 @@ pub enum Edit {
     Replace(ReplaceEdit),
     /// A key of an INI file has a value, or is not there.
     Ini(IniEdit),
+    /// A key of a JSON, YAML or TOML file has a value, or is not there.
+    Value(ValueEdit),
 }
 
 impl Edit {
@@ -71,6 +75,18 @@ impl Edit {
             Self::Block(edit) => edit.apply(there, operand),
             Self::Replace(edit) => edit.apply(there, operand),
             Self::Ini(edit) => edit.apply(there, operand),
+            Self::Value(edit) => edit.apply(there, operand),
+        }
+    }
+
+    /// Bytes of memory that applying it takes at most, for a text and an operand of `bytes` together.
+    #[must_use]
+    pub fn room(&self, bytes: usize) -> usize {
+        // Both texts, the check that it comes to rest, the lines of both.
+        let texts = bytes.saturating_mul(8);
+        match self {
+            Self::Value(_) => texts.saturating_add(value::room(bytes)),
+            _ => texts,
         }
     }
 
@@ -82,6 +98,7 @@ impl Edit {
             Self::Block(edit) => (BlockEdit::KIND, edit.to_arguments()),
             Self::Replace(edit) => (ReplaceEdit::KIND, edit.to_arguments()),
             Self::Ini(edit) => (IniEdit::KIND, edit.to_arguments()),
+            Self::Value(edit) => (ValueEdit::KIND, edit.to_arguments()),
         }
     }
 
@@ -95,6 +112,7 @@ impl Edit {
             BlockEdit::KIND => Self::Block(BlockEdit::from_arguments(&mut arguments)?),
             ReplaceEdit::KIND => Self::Replace(ReplaceEdit::from_arguments(&mut arguments)?),
             IniEdit::KIND => Self::Ini(IniEdit::from_arguments(&mut arguments)?),
+            ValueEdit::KIND => Self::Value(ValueEdit::from_arguments(&mut arguments)?),
             _ => return Err(NotAnEdit),
         };
         arguments.finish().map(|()| edit)

@@ -5,6 +5,7 @@
 //! wrong panics. What once crashed lies in `crashes/TARGET/` and is replayed for ever.
 #![forbid(unsafe_code)]
 
+mod edit;
 mod hand;
 mod import;
 mod language;
@@ -28,8 +29,15 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: &[&[Target]] =
-    &[wire::TARGETS, hand::TARGETS, secret::TARGETS, transit::TARGETS, import::TARGETS, language::TARGETS];
+pub const TARGETS: &[&[Target]] = &[
+    wire::TARGETS,
+    hand::TARGETS,
+    edit::TARGETS,
+    secret::TARGETS,
+    transit::TARGETS,
+    import::TARGETS,
+    language::TARGETS,
+];
 
 /// All of them, one after the other.
 pub fn targets() -> impl Iterator<Item = &'static Target> {

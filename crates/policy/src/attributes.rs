@@ -115,7 +115,8 @@ fn wrong_shape(info: &AttributeInfo, written: &Kind) -> bool {
         (Wanted::Environment | Wanted::Credentials, Kind::Map(_)) => false,
         (Wanted::Environment | Wanted::Credentials, Kind::Text(text)) => !text.value.contains("{{"),
         (Wanted::Environment | Wanted::Credentials, _) => !matches!(written, Kind::Null),
-        (Wanted::Integers { .. } | Wanted::Command | Wanted::Commands, Kind::List(_)) => false,
+        (Wanted::Integers { .. } | Wanted::Command | Wanted::Commands, Kind::List(_))
+        | (Wanted::Value, _) => false,
         (_, Kind::List(_) | Kind::Map(_)) => true,
         _ => false,
     }

@@ -127,6 +127,11 @@ impl Attributes {
         self.take(name, convert::commands).unwrap_or_default()
     }
 
+    /// Any value, in JSON; slots stand inside of its strings.
+    pub fn json(&mut self, name: &'static str) -> Option<Pieces> {
+        self.take(name, convert::json)
+    }
+
     /// A shell, or none.
     pub fn shell(&mut self, name: &'static str) -> Option<Shell> {
         self.take(name, convert::shell)

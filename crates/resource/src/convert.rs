@@ -1,7 +1,7 @@
 //! Rendered values into the types of attributes. Whatever is no such value is a problem that says what would be.
 
 use crate::{AttributeInfo, AttributeProblem, Kind};
-use vigo_base::{AbsolutePath, Mode, ModeError, Pieces, Value};
+use vigo_base::{AbsolutePath, Mode, ModeError, Piece, Pieces, Value};
 
 /// A command as it is written.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +43,7 @@ pub(crate) fn check(info: &AttributeInfo, value: Value) -> Converted<()> {
         Kind::Credentials => credentials(info, value).map(drop),
         Kind::Command => command(info, value).map(drop),
         Kind::Commands => commands(info, value).map(drop),
+        Kind::Value => json(info, value).map(drop),
         Kind::Shell => shell(info, value).map(drop),
     }
 }
@@ -69,6 +70,55 @@ pub(crate) fn pieces(info: &AttributeInfo, value: Value) -> Converted<Pieces> {
         Value::Integer(number) => Ok(Pieces::literal(number.to_string())),
         Value::Number(number) => Ok(Pieces::literal(number.to_string())),
         other => Err(wrong(info, &other)),
+    }
+}
+
+/// A value in JSON. Slots stand inside of its strings.
+pub(crate) fn json(_: &AttributeInfo, value: Value) -> Converted<Pieces> {
+    let mut out = Pieces::default();
+    push_json(value, &mut out);
+    Ok(out)
+}
+
+fn push_json(value: Value, out: &mut Pieces) {
+    let literal = |text: &str, out: &mut Pieces| {
+        let mut escaped = String::new();
+        vigo_edit::escape_json(text, &mut escaped);
+        out.push_literal(escaped);
+    };
+    match value {
+        Value::Null => out.push_literal("null"),
+        Value::Boolean(flag) => out.push_literal(if flag { "true" } else { "false" }),
+        Value::Integer(number) => out.push_literal(number.to_string()),
+        Value::Number(number) => out.push_literal(format!("{number:?}")),
+        Value::Text(pieces) => {
+            out.push_literal("\"");
+            for piece in pieces.as_slice() {
+                match piece {
+                    Piece::Literal(text) => literal(text, out),
+                    Piece::Slot(slot) => out.push_slot(slot.clone()),
+                }
+            }
+            out.push_literal("\"");
+        }
+        Value::List(items) => {
+            out.push_literal("[");
+            for (number, item) in items.into_iter().enumerate() {
+                out.push_literal(if number > 0 { ", " } else { "" });
+                push_json(item, out);
+            }
+            out.push_literal("]");
+        }
+        Value::Map(members) => {
+            out.push_literal("{");
+            for (number, (name, member)) in members.into_iter().enumerate() {
+                out.push_literal(if number > 0 { ", \"" } else { "\"" });
+                literal(&name, out);
+                out.push_literal("\": ");
+                push_json(member, out);
+            }
+            out.push_literal("}");
+        }
     }
 }
 

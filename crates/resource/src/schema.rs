@@ -86,6 +86,8 @@ pub enum Kind {
     Command,
     /// One shell command or a list of them.
     Commands,
+    /// Text, a number, a boolean, a list or a map.
+    Value,
     /// The path of a shell, or `false` for none.
     Shell,
 }
@@ -256,6 +258,7 @@ impl Kind {
             Self::Command => "a command as text, or a list of arguments with `shell: false`",
             Self::Commands => "a command or a list of them",
             Self::Shell => "the path of a shell, or `false`",
+            Self::Value => "text, a number, a boolean, a list or a map",
         }
     }
 }

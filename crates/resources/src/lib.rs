@@ -19,6 +19,7 @@ mod swap;
 mod swap_policy;
 mod swap_tables;
 mod symlink;
+mod value_file;
 
 vigo_resource::registry! {
     /// Every type there is, in the order of the manual.
@@ -30,6 +31,9 @@ vigo_resource::registry! {
         blockinfile::BlockInFile,
         replace::Replace,
         ini::Ini,
+        value_file::JsonFile,
+        value_file::YamlFile,
+        value_file::TomlFile,
         exec::Exec,
         swap::Swap,
         swap_policy::SwapPolicy,

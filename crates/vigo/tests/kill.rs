@@ -265,7 +265,9 @@ impl Machine {
 
     /// A plain start after a kill at that step, and what it must come to.
     fn recovers(&self, step: &Step) {
-        let words = self.apply();
+        let mut words = self.apply();
+        // A child that the killed agent was about to start has the lock for a moment longer.
+        words.extend(["--wait", "10s"]);
         let ended = self.world.vigo(&words);
         assert_eq!(ended.code, 0, "{step:?}:\n{}\n{}", ended.out, ended.err);
         let root = self.world.root();

@@ -64,7 +64,7 @@ case $stage in
   is "what crypttab names" "$(grep -c '^vigo-swap0 /dev/mapper/vg-swap /dev/urandom ' /etc/crypttab)" 1
   is "old pages on a volume" "$(old_pages)" 0
   twice off none
-  is "what is left of the mapping" "$(dmsetup ls --target crypt)" "No devices found"
+  is "what is left of the mapping" "$(dmsetup ls --target crypt | grep -vc "^No devices")" 0
   dmsetup remove vg-swap
   # A file.
   dd if=/dev/zero of=/swapfile bs=1M count=64 status=none; chmod 600 /swapfile; mkswap -q /swapfile
@@ -82,7 +82,8 @@ case $stage in
   is "the control: old pages are found" "$([ "$(old_pages)" -gt 0 ] && echo yes)" yes
   twice discard none
   is "old pages after discard" "$(old_pages)" 0
-  # What a generator would make at the next start.
+  # What a generator would make at the next start. The one of that name is not in this image: what counts is that it is there.
+  printf '#!/bin/sh\n' >/usr/lib/systemd/system-generators/zram-generator; chmod 755 /usr/lib/systemd/system-generators/zram-generator
   printf '[zram0]\nzram-size = 64\n' >/etc/systemd/zram-generator.conf
   twice off none
   is "the lines of zram-generator" "$(grep -c '^#vigo:swap#' /etc/systemd/zram-generator.conf)" 2 ;;

@@ -12,8 +12,6 @@ use vigo_edit::{Arguments, Edit, LARGEST, Operand, Part};
 use vigo_secret::SecretBuf;
 use vigo_wire::hand::{self as wire, FailureCode};
 
-/// What editing takes for each byte that is there or put in: both texts, the check that it comes to rest, the lines of both.
-const ROOM_PER_BYTE: u64 = 8;
 /// After this the search for the shortest diff ends and takes what it has.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Lines of the operand that are shown.
@@ -42,7 +40,7 @@ pub(super) fn of(
         let text = format!("cannot edit a file of more than {LARGEST} bytes");
         return Err(Refused::new(FailureCode::Author, text));
     }
-    state.make_room(usize::try_from((size + content.size) * ROOM_PER_BYTE).unwrap_or(usize::MAX))?;
+    state.make_room(edit.room(usize::try_from(size + content.size).unwrap_or(usize::MAX)))?;
     let there = match target {
         Some(target) => target.read().map_err(|error| target.unreadable(&error))?,
         None => SecretBuf::with_capacity(0),

@@ -94,6 +94,7 @@ fn they_are_in_no_table_of_mounts_and_nobody_puts_anything_beside_them() {
     }
     let (mut hand, _folder) = hand();
     let script = "stat -f -L -c %t $CREDENTIALS_DIRECTORY; stat -L -c %d $CREDENTIALS_DIRECTORY /proc; \
+                  stat -c %a $CREDENTIALS_DIRECTORY/token; \
                   echo x > $CREDENTIALS_DIRECTORY/more; chmod 700 $CREDENTIALS_DIRECTORY; \
                   ls -m $CREDENTIALS_DIRECTORY; cat /proc/self/mountinfo";
     let before = fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -101,11 +102,11 @@ fn they_are_in_no_table_of_mounts_and_nobody_puts_anything_beside_them() {
     let said = text(&finished);
     let lines: Vec<&str> = said.lines().collect();
     // The number of ramfs (statfs(2)).
-    assert_eq!((lines[0], lines[3]), ("858458f6", "plain.conf, token"));
+    assert_eq!((lines[0], lines[3], lines[4]), ("858458f6", "400", "plain.conf, token"));
     let is_mounted = |device: &str| {
         let device: u64 = device.parse().unwrap();
         let field = format!(" {}:{} ", rustix::fs::major(device), rustix::fs::minor(device));
-        lines[4..].iter().any(|line| line.contains(&field))
+        lines[5..].iter().any(|line| line.contains(&field))
     };
     assert!(is_mounted(lines[2]), "/proc, which shows that the table names what is mounted: {said}");
     assert!(!is_mounted(lines[1]), "{said}");

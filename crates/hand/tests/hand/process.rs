@@ -107,8 +107,9 @@ fn whatever_may_be_locked_it_starts_and_holds_a_value() {
 
 fn all_of_its_threads_but_the_one_that_starts_children_have_the_filter() {
     let (mut hand, _folder) = node();
-    // It works, so that all of its threads are there.
+    // It worked and started a child, so that all of its threads are there and have their names.
     hold(&mut hand, "a", b"value");
+    hand.run(&crate::run::shell("true")).unwrap();
     let tasks = format!("/proc/{}/task", hand.process());
     let mut threads: Vec<(String, String)> = std::fs::read_dir(tasks)
         .unwrap()

@@ -171,6 +171,7 @@ fn worker() {
     if *held.landlock.as_ref().unwrap() >= 6 {
         assert_eq!(rustix::process::test_kill_process(parent), Err(rustix::io::Errno::PERM));
     }
+    assert!(rustix::thread::no_new_privs().unwrap());
     let sets = rustix::thread::capabilities(None).unwrap();
     assert!(sets.effective.is_empty() && sets.permitted.is_empty() && sets.inheritable.is_empty());
     assert!(rustix::thread::no_new_privs().unwrap());

@@ -488,6 +488,8 @@ fn from_arena() {
                 (0..200).map(|number| CString::new(format!("V{number}=value")).unwrap()).collect();
             let variables: Vec<&CStr> = variables.iter().map(CString::as_c_str).collect();
             assert!(arena::contains(variables[7].to_bytes()));
+            let on_the_stack = [1_u8; 16];
+            assert!(arena::contains(std::hint::black_box(&on_the_stack)));
             for _ in 0..20 {
                 let status = report_with(&spawner, |spec| {
                     spec.environment = &variables;

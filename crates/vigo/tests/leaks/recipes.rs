@@ -34,6 +34,9 @@ const LIST: &[((&str, &str), bool, Policy)] = &[
     (("blockinfile", "block_content"), false, block),
     (("replace", "replacement"), false, replacement),
     (("ini", "value"), false, ini),
+    (("json_file", "value"), false, json_file),
+    (("yaml_file", "value"), false, yaml_file),
+    (("toml_file", "value"), false, toml_file),
     (("exec", "command"), true, command),
     (("exec", "environment"), true, environment),
     (("exec", "stdin"), true, stdin),
@@ -160,6 +163,23 @@ fn ini(secret: &str, operation: Operation, _: bool) -> String {
 
     let unfit = "    validate: \"cat %; exit 1\"\n";
     part("ini", &own, unfit, operation)
+}
+
+fn json_file(secret: &str, operation: Operation, _: bool) -> String {
+    part("json_file", &structured(secret), "    validate: \"cat %; exit 1\"\n", operation)
+}
+
+fn yaml_file(secret: &str, operation: Operation, _: bool) -> String {
+    part("yaml_file", &structured(secret), "    validate: \"cat %; exit 1\"\n", operation)
+}
+
+fn toml_file(secret: &str, operation: Operation, _: bool) -> String {
+    part("toml_file", &structured(secret), "    validate: \"cat %; exit 1\"\n", operation)
+}
+
+/// A value inside of others, in a text that has more than that.
+fn structured(secret: &str) -> String {
+    format!("    key: made.here\n    value: {{token: \"raw secret:{{{secret}}}\", list: [1, true]}}\n")
 }
 
 /// What every command has beside what is said of its value.

@@ -37,7 +37,7 @@ fn no_value_is_in_what_server_envoy_and_operator_write_or_print_however_a_run_is
     // A value of each kind for each attribute that takes one, in turn; two versions of all.
     let of_kind = |number: usize| Kind::ALL[number % Kind::ALL.len()];
     let count = recipes().len().max(Kind::ALL.len());
-    let kinds = || (0..count).map(of_kind).filter(|kind| *kind != Kind::Longest);
+    let kinds = || (0..).map(of_kind).filter(|kind| *kind != Kind::Longest).take(count);
     let generations: [Vec<Canary>; 2] =
         [0, 1].map(|_| kinds().map(|kind| Canary::fresh(kind).unwrap()).collect());
     let scanner = Scanner::of(generations.iter().flatten());

@@ -309,7 +309,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "crates/hand/src/process/mod.rs",
         "let sandboxed = sandbox::deny_network();",
         "let sandboxed = Ok(drop(sandbox::deny_network as fn() -> std::io::Result<()>));",
-        &[HAND.test("process::a_started_hand_is_protected_and_says_so")],
+        &[HAND.test("process::all_of_its_threads_but_the_one_that_starts_children_have_the_filter")],
     ),
     one(
         "filter-of-all-threads",
@@ -375,17 +375,6 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "if short && request.keep_output {",
         "if short && false {",
         &[HAND.test("run::output_that_is_kept_is_scrubbed")],
-    ),
-    one(
-        "core-limit-of-a-command",
-        "a command that gets a secret is started with a core limit of 1",
-        "crates/hand/src/process/run.rs",
-        "core: Core::One,",
-        "core: Core::AsStarted,",
-        &[
-            HAND.test("run::a_child_has_no_core_no_descriptor_and_the_said_umask_and_folder"),
-            CHILDREN.test("a_child_with_a_secret_has_what_is_said_and_nothing_else"),
-        ],
     ),
     one(
         "credentials-read-only",

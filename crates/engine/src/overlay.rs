@@ -304,6 +304,15 @@ impl Host for Overlay<'_> {
         self.base.is_guarded(path)
     }
 
+    fn has_access_list(&self, path: &AbsolutePath) -> bool {
+        // What a run writes with a secret has none, and nobody asks about the rest.
+        self.shadow(path).is_none() && self.base.has_access_list(path)
+    }
+
+    fn own(&self) -> Ownership {
+        self.base.own()
+    }
+
     fn is_tainted(&self, path: &AbsolutePath) -> Result<bool, Failure> {
         match self.shadow(path) {
             Some(shadow) => Ok(shadow.as_ref().is_some_and(|shadow| {

@@ -538,6 +538,15 @@ impl Host for RealHost<'_> {
         self.parts.guarded.iter().any(|guarded| path.is_at_or_below(guarded))
     }
 
+    fn has_access_list(&self, path: &AbsolutePath) -> bool {
+        crate::identity::has_access_list(path)
+    }
+
+    fn own(&self) -> Ownership {
+        let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+        Ownership { owner: Some(user.as_raw()), group: Some(group.as_raw()) }
+    }
+
     fn is_tainted(&self, path: &AbsolutePath) -> Result<bool, Failure> {
         if self.ledger.borrow().holds(path) {
             return Ok(true);

@@ -87,6 +87,17 @@ fn look_without_birth(path: &AbsolutePath, flags: AtFlags) -> Option<Standing> {
     })
 }
 
+/// True if the file there has an access list of its own (acl(5), under the name that xattr(7) gives it). False where there are none.
+#[cfg(target_os = "linux")]
+pub fn has_access_list(path: &AbsolutePath) -> bool {
+    rustix::fs::lgetxattr_query(path.as_path(), "system.posix_acl_access").is_ok_and(|length| length > 0)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn has_access_list(_path: &AbsolutePath) -> bool {
+    false
+}
+
 /// The path without links on the way: the real name of its folder, and its last part as it is. As it was given where its folder is missing.
 pub fn in_real_folder(path: &AbsolutePath) -> AbsolutePath {
     let real = path.parent().and_then(|folder| std::fs::canonicalize(folder.as_path()).ok());

@@ -54,6 +54,12 @@ pub trait Host {
     /// True if the path is Vigo's own: its binaries, its folders.
     fn is_guarded(&self, path: &AbsolutePath) -> bool;
 
+    /// True if more than owner, group and mode say who may read the file there: it has an access list (acl(5)).
+    fn has_access_list(&self, path: &AbsolutePath) -> bool;
+
+    /// Who runs Vigo: the user and the group that own what it makes.
+    fn own(&self) -> Ownership;
+
     /// True if the file there ever got a secret, or its mode keeps others from reading it.
     fn is_tainted(&self, path: &AbsolutePath) -> Result<bool, Failure>;
 

@@ -25,6 +25,8 @@ static INFO: TypeInfo = TypeInfo {
         AttributeInfo::new("marker_end", Kind::Text, "The line after the block.").default("# END VIGO label"),
         edited::CREATE,
         edited::MODE,
+        edited::OWNER,
+        edited::GROUP,
         edited::BACKUP,
         edited::VALIDATE,
     ],

@@ -2,14 +2,14 @@
 //!
 //! The rest of the file keeps every byte, its owner and its mode. What an edit does to a text is told in `vigo-edit`.
 
-use crate::ownership;
+use crate::ownership::{self, Owners};
 use crate::place;
 use std::time::Duration;
 use vigo_base::{AbsolutePath, Mode, Pieces};
 use vigo_edit::{Edit, Pattern};
 use vigo_resource::{
     Applied, AttributeInfo, AttributeProblem, Attributes, Change, Comparison, Context, DiffLine, Entry,
-    EntryKind, Failure, Host, Kind, Outcome, Placement, Plan, Validation,
+    EntryKind, Failure, Host, Kind, Outcome, Ownership, Placement, Plan, Validation,
 };
 
 /// How long a command that judges a candidate may take.
@@ -21,6 +21,8 @@ pub(crate) const CREATE: AttributeInfo =
     AttributeInfo::new("create", Kind::Boolean, "Make the file when it is missing.").default("false");
 pub(crate) const MODE: AttributeInfo = AttributeInfo::new("mode", Kind::Mode, "Permission bits of the file.")
     .default("0644 at creation, then left alone; 0600 with a secret");
+pub(crate) const OWNER: AttributeInfo = ownership::OWNER;
+pub(crate) const GROUP: AttributeInfo = ownership::GROUP;
 pub(crate) const BACKUP: AttributeInfo = AttributeInfo::new(
     "backup",
     Kind::Boolean,
@@ -41,6 +43,7 @@ pub struct Edited {
     text: Pieces,
     create: bool,
     mode: Option<Mode>,
+    owners: Owners,
     backup: bool,
     validate: Option<String>,
     absent: bool,
@@ -56,8 +59,13 @@ pub enum Steps {
         /// Where the file as it is goes first.
         backup: Option<Placement>,
     },
-    /// Set its mode.
-    Adjust(Mode),
+    /// Set what says who may read it.
+    Adjust {
+        /// Owner and group.
+        ownership: Ownership,
+        /// Mode.
+        mode: Option<Mode>,
+    },
 }
 
 impl Edited {
@@ -72,6 +80,7 @@ impl Edited {
         let absent = attributes.state() == "absent";
         let create = attributes.knows("create") && attributes.boolean("create");
         let mode = attributes.mode("mode");
+        let owners = Owners::take(attributes);
         let backup = attributes.boolean("backup");
         let validate = attributes.text("validate");
         if validate.as_ref().is_some_and(|command| !Validation::names_candidate(command)) {
@@ -87,24 +96,32 @@ impl Edited {
             );
         }
         let (target, edit, text) = (target?, edit?, text.unwrap_or_default());
-        Some(Self { target, edit, text, create, mode, backup, validate, absent })
+        Some(Self { target, edit, text, create, mode, owners, backup, validate, absent })
     }
 
     pub(crate) fn plan(&self, host: &dyn Host, context: &Context<'_>) -> Result<Plan<Steps>, Failure> {
         place::refuse_guarded(host, &self.target)?;
         let Some(entry) = host.entry(&self.target)? else { return self.plan_creation(host, context) };
         place::require_kind(&self.target, &entry, EntryKind::File)?;
+        let wanted = self.owners.resolve(host)?;
+        let successor = if self.text.has_secret() && !self.absent {
+            ownership::kept_for_secret(host, &self.target, wanted, &entry)?
+        } else {
+            ownership::kept(wanted, Some(&entry))
+        };
+        let ownership = ownership::difference(wanted, &entry);
         let mode = self.wanted_mode().filter(|mode| *mode != entry.mode);
+        let mut lines = Vec::new();
+        ownership::describe(ownership, &entry, &mut lines);
+        lines.extend(mode.map(|mode| format!("mode {} -> {mode}", entry.mode)));
         match host.compare_edit(&self.target, &self.edit, &self.text, context)? {
             Comparison::Missing => self.plan_creation(host, context),
-            Comparison::Same => Ok(match mode {
-                None => Plan::unchanged(),
-                Some(mode) => self.updated(&entry, Some(mode), Vec::new(), None, Steps::Adjust(mode)),
-            }),
+            Comparison::Same if lines.is_empty() => Ok(Plan::unchanged()),
+            Comparison::Same => Ok(self.updated(&lines, Vec::new(), None, Steps::Adjust { ownership, mode })),
             Comparison::Different { diff } => {
-                let steps = self.replacement(host, context, &entry)?;
+                let steps = self.replacement(host, context, &entry, successor)?;
                 let what = if self.absent { "remove from it" } else { "content" };
-                Ok(self.updated(&entry, mode, diff, Some(what), steps))
+                Ok(self.updated(&lines, diff, Some(what), steps))
             }
         }
     }
@@ -122,7 +139,15 @@ impl Edited {
                 }
                 host.edit_file(&placement, &self.edit, &self.text, context)?;
             }
-            Steps::Adjust(mode) => host.set_mode(&self.target, mode)?,
+            Steps::Adjust { ownership, mode } => {
+                // chown(2) clears the set-id bits, so the mode comes last.
+                if !ownership.is_empty() {
+                    host.set_owner(&self.target, ownership)?;
+                }
+                if let Some(mode) = mode {
+                    host.set_mode(&self.target, mode)?;
+                }
+            }
         }
         Ok(Applied::default())
     }
@@ -140,7 +165,7 @@ impl Edited {
             context.require_secrets()?;
         }
         let mode = self.wanted_mode().unwrap_or(Mode::FILE);
-        let ownership = ownership::kept(vigo_resource::Ownership::default(), None);
+        let ownership = self.owners.resolve(host)?;
         let placement = self.placement(mode, ownership, context);
         let diff = match context.edited(&self.target, &self.edit, b"", &self.text)? {
             Some(text) if context.diff => crate::content::as_new(&Pieces::literal(text), context),
@@ -151,14 +176,19 @@ impl Edited {
         Ok(Plan::Change { outcome: Outcome::Created, change: Change { lines, diff }, steps })
     }
 
-    fn replacement(&self, host: &dyn Host, context: &Context<'_>, entry: &Entry) -> Result<Steps, Failure> {
+    fn replacement(
+        &self,
+        host: &dyn Host,
+        context: &Context<'_>,
+        entry: &Entry,
+        ownership: Ownership,
+    ) -> Result<Steps, Failure> {
         if entry.links > 1 {
             return Err(Failure::failed(format!(
                 "cannot replace `{}`: it has {} names, and only one would get the new content",
                 self.target, entry.links
             )));
         }
-        let ownership = ownership::kept(vigo_resource::Ownership::default(), Some(entry));
         let backup = if self.backup { Some(place::backup(host, &self.target, entry)?) } else { None };
         let mode = self.wanted_mode().unwrap_or(entry.mode);
         Ok(Steps::Edit { placement: self.placement(mode, ownership, context), backup })
@@ -166,14 +196,12 @@ impl Edited {
 
     fn updated(
         &self,
-        entry: &Entry,
-        mode: Option<Mode>,
+        lines: &[String],
         diff: Vec<DiffLine>,
         first: Option<&str>,
         steps: Steps,
     ) -> Plan<Steps> {
-        let mode = mode.map(|mode| format!("mode {} -> {mode}", entry.mode));
-        let parts: Vec<&str> = first.into_iter().chain(mode.as_deref()).collect();
+        let parts: Vec<&str> = first.into_iter().chain(lines.iter().map(String::as_str)).collect();
         let lines = vec![format!("update `{}`: {}", self.target, parts.join(", "))];
         let outcome = if self.absent { Outcome::Deleted } else { Outcome::Updated };
         Plan::Change { outcome, change: Change { lines, diff }, steps }
@@ -184,7 +212,7 @@ impl Edited {
         self.mode.or_else(|| self.text.has_secret().then_some(Mode::SECRET))
     }
 
-    fn placement(&self, mode: Mode, ownership: vigo_resource::Ownership, context: &Context<'_>) -> Placement {
+    fn placement(&self, mode: Mode, ownership: Ownership, context: &Context<'_>) -> Placement {
         let validation = self
             .validate
             .as_ref()

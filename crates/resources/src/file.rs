@@ -46,7 +46,7 @@ static INFO: TypeInfo = TypeInfo {
         AttributeInfo::new(
             "in_place",
             Kind::Boolean,
-            "Write into the file instead of replacing it: for mount points and files with several names.",
+            "Write into the file instead of replacing it: for mount points and files with several names. Refused for a secret where others could read the file before: who has it open would read on.",
         )
         .default("false"),
     ],
@@ -218,18 +218,32 @@ impl File {
         entry: &Entry,
     ) -> Result<Plan<Steps>, Failure> {
         let ownership = self.owners.resolve(host)?;
+        let holds_secret = self.holds_secret(host)?;
+        let successor = if holds_secret {
+            ownership::kept_for_secret(host, &self.target, ownership, entry)?
+        } else {
+            ownership::kept(ownership, Some(entry))
+        };
         let wanted_mode = self.wanted_mode(host)?;
         let mode = wanted_mode.filter(|mode| *mode != entry.mode);
         let mut lines = Vec::new();
         let difference = ownership::difference(ownership, entry);
         ownership::describe(difference, entry, &mut lines);
         lines.extend(mode.map(|mode| format!("mode {} -> {mode}", entry.mode)));
+        let is_listed = holds_secret && host.has_access_list(&self.target);
+        if is_listed {
+            lines.push("take away its access list".to_owned());
+        }
         let steps = match self.compare(host, context)? {
             Comparison::Same if lines.is_empty() => return Ok(Plan::unchanged()),
+            // What is written anew has none.
+            Comparison::Same if is_listed => {
+                self.replacement(host, context, entry, wanted_mode, successor)?
+            }
             Comparison::Same => Steps::Adjust { ownership: difference, mode },
             Comparison::Missing => return self.plan_creation(host, context),
             Comparison::Different { diff } => {
-                let steps = self.replacement(host, context, entry, wanted_mode, ownership)?;
+                let steps = self.replacement(host, context, entry, wanted_mode, successor)?;
                 return Ok(self.updated(lines, diff, Some("content"), steps));
             }
         };
@@ -265,7 +279,6 @@ impl File {
             ))
             .help("write `in_place: true` to write into the file that all names share"));
         }
-        let ownership = ownership::kept(ownership, Some(entry));
         let backup = if self.backup { Some(place::backup(host, &self.target, entry)?) } else { None };
         let placement = self.placement(mode.unwrap_or(entry.mode), ownership, context);
         Ok(Steps::Place { placement, backup })
@@ -285,13 +298,19 @@ impl File {
 
     /// The mode that has to hold; `None` leaves it alone.
     fn wanted_mode(&self, host: &dyn Host) -> Result<Option<Mode>, Failure> {
-        let secret = match &self.body {
-            _ if self.mode.is_some() => return Ok(self.mode),
-            Body::Text(text) => text.has_secret(),
-            Body::Copy(from) => host.is_tainted(from)?,
-            Body::Any => false,
-        };
-        Ok(secret.then_some(Mode::SECRET))
+        match self.mode {
+            Some(mode) => Ok(Some(mode)),
+            None => Ok(self.holds_secret(host)?.then_some(Mode::SECRET)),
+        }
+    }
+
+    /// True if what is to stand there holds a secret, or comes from a file that does.
+    fn holds_secret(&self, host: &dyn Host) -> Result<bool, Failure> {
+        match &self.body {
+            Body::Text(text) => Ok(text.has_secret()),
+            Body::Copy(from) => host.is_tainted(from),
+            Body::Any => Ok(false),
+        }
     }
 
     fn require_secrets(&self, context: &Context<'_>) -> Result<(), Failure> {

@@ -28,6 +28,8 @@ static INFO: TypeInfo = TypeInfo {
         AttributeInfo::new("region_end", Kind::Text, "A regular expression: only what comes before this line counts."),
         edited::CREATE,
         edited::MODE,
+        edited::OWNER,
+        edited::GROUP,
         edited::BACKUP,
         edited::VALIDATE,
     ],

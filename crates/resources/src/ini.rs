@@ -25,6 +25,8 @@ static INFO: TypeInfo = TypeInfo {
         .default("` = `"),
         edited::CREATE,
         edited::MODE,
+        edited::OWNER,
+        edited::GROUP,
         edited::BACKUP,
         edited::VALIDATE,
     ],

@@ -1,5 +1,6 @@
 //! `owner` and `group`: from names to numbers, and what of it differs from what is there.
 
+use vigo_base::AbsolutePath;
 use vigo_resource::{AttributeInfo, Attributes, Entry, Failure, Host, Kind, Ownership};
 
 pub(crate) const OWNER: AttributeInfo =
@@ -49,6 +50,30 @@ pub(crate) fn kept(wanted: Ownership, entry: Option<&Entry>) -> Ownership {
     Ownership {
         owner: wanted.owner.or(entry.map(|entry| entry.owner)),
         group: wanted.group.or(entry.map(|entry| entry.group)),
+    }
+}
+
+/// [`kept`] for what holds a secret: a file that a stranger put there says nothing about who may read it.
+///
+/// # Errors
+/// When it belongs to somebody who is neither root nor us, and the policy names no owner.
+pub(crate) fn kept_for_secret(
+    host: &dyn Host,
+    target: &AbsolutePath,
+    wanted: Ownership,
+    entry: &Entry,
+) -> Result<Ownership, Failure> {
+    let own = host.own();
+    let is_ours = entry.owner == 0 || Some(entry.owner) == own.owner;
+    match wanted.owner {
+        _ if is_ours => Ok(kept(wanted, Some(entry))),
+        Some(owner) if owner == entry.owner => Ok(kept(wanted, Some(entry))),
+        Some(_) => Ok(Ownership { owner: wanted.owner, group: wanted.group.or(own.group) }),
+        None => Err(Failure::failed(format!(
+            "cannot put a secret into `{target}`: it belongs to the user {}, whom the policy does not name",
+            entry.owner
+        ))
+        .help("write `owner:` (who may read the secret), or remove the file")),
     }
 }
 

@@ -25,6 +25,8 @@ static INFO: TypeInfo = TypeInfo {
         AttributeInfo::new("region_start", Kind::Text, "A regular expression: only what comes after this line counts."),
         AttributeInfo::new("region_end", Kind::Text, "A regular expression: only what comes before this line counts."),
         edited::MODE,
+        edited::OWNER,
+        edited::GROUP,
         edited::BACKUP,
         edited::VALIDATE,
     ],

@@ -19,6 +19,8 @@ const ATTRIBUTES: &[AttributeInfo] = &[
         .secrets(SecretRule::Unexposed),
     edited::CREATE,
     edited::MODE,
+    edited::OWNER,
+    edited::GROUP,
     edited::BACKUP,
     edited::VALIDATE,
 ];

@@ -395,6 +395,14 @@ impl Host for FakeHost {
         self.guarded.iter().any(|guarded| path.is_at_or_below(guarded))
     }
 
+    fn has_access_list(&self, _path: &AbsolutePath) -> bool {
+        false
+    }
+
+    fn own(&self) -> Ownership {
+        Ownership { owner: Some(0), group: Some(0) }
+    }
+
     fn is_tainted(&self, path: &AbsolutePath) -> Result<bool, Failure> {
         self.call(|| Ok(self.taints(path)))
     }

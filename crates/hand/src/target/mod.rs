@@ -89,6 +89,21 @@ pub enum TargetError {
     /// There was no such file, and now there is one.
     #[error("cannot create `{0}`: there is such a file by now")]
     Appeared(String),
+    /// It belongs to somebody whom nobody named, and would get a secret.
+    #[error(
+        "cannot put a secret into `{path}`: it belongs to the user {owner} by now, whom the policy does not name"
+    )]
+    Stranger {
+        /// The target.
+        path: String,
+        /// Whose it is.
+        owner: u32,
+    },
+    /// Others could read it before it is to get a secret in place.
+    #[error(
+        "cannot write a secret into `{0}` in place: others could read it, and who has it open would read the secret; leave `in_place` out, or remove the file first"
+    )]
+    WasOpen(String),
     /// A step failed.
     #[error("cannot {action} `{path}`")]
     Step {
@@ -114,9 +129,13 @@ impl TargetError {
     #[must_use]
     pub const fn blame(&self) -> Blame {
         match self {
-            Self::Link(_) | Self::NotAFile(_) | Self::Linked { .. } | Self::Mounted(_) | Self::InPlace(_) => {
-                Blame::Author
-            }
+            Self::Link(_)
+            | Self::NotAFile(_)
+            | Self::Linked { .. }
+            | Self::Mounted(_)
+            | Self::InPlace(_)
+            | Self::WasOpen(_)
+            | Self::Stranger { .. } => Blame::Author,
             Self::Folder { .. } | Self::Appeared(_) | Self::Step { .. } | Self::Intent { .. } => {
                 Blame::Machine
             }

@@ -299,8 +299,20 @@ impl Job {
         if identity(&stat) != identity(old) {
             return Err(TargetError::Appeared(self.placement.path.to_string()));
         }
+        if self.placement.closed && self.was_open(&stat) {
+            return Err(TargetError::WasOpen(self.placement.path.to_string()));
+        }
         self.fill(&file, Some(old), content)?;
         self.finish()
+    }
+
+    /// True if somebody could read that file who may not read what is to stand in it. Its access list counts by its mask, which is in the mode.
+    #[allow(clippy::useless_conversion, reason = "the types differ between systems")]
+    fn was_open(&self, old: &Stat) -> bool {
+        let readable = u32::from(old.st_mode) & 0o044 & !self.placement.mode.bits();
+        let owner = self.placement.owner.unwrap_or(old.st_uid);
+        let group = self.placement.group.unwrap_or(old.st_gid);
+        readable != 0 || owner != old.st_uid || (u32::from(old.st_mode) & 0o040 != 0 && group != old.st_gid)
     }
 
     /// A file without a name, or `None` where there are none (open(2), O_TMPFILE: EOPNOTSUPP, and EISDIR from kernels that do not know it).
@@ -334,6 +346,13 @@ impl Job {
 
     /// Owner, access list, label and mode first, then the content, then the disk.
     fn fill(&self, file: &OwnedFd, old: Option<&Stat>, content: &mut Content<'_>) -> Result<(), TargetError> {
+        if let Some(old) = old.filter(|_| self.placement.closed && self.placement.owner.is_none()) {
+            let ours = rustix::process::geteuid().as_raw();
+            if old.st_uid != 0 && old.st_uid != ours {
+                let path = self.placement.path.to_string();
+                return Err(TargetError::Stranger { path, owner: old.st_uid });
+            }
+        }
         let now = fstat(file).map_err(self.failed("look at the candidate for"))?;
         let owner = self.placement.owner.or(old.map(|old| old.st_uid)).filter(|owner| *owner != now.st_uid);
         let group = self.placement.group.or(old.map(|old| old.st_gid)).filter(|group| *group != now.st_gid);

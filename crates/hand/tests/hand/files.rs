@@ -3,7 +3,7 @@
 use crate::Test;
 use crate::parts::{absolute, fails_with, hold, node, pieces, placement, secret, spawner, start};
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use vigo_hand::DiffLine::{Added, AddedSecret, Omitted, Removed, RemovedHidden};
 use vigo_hand::target::Placement;
 use vigo_hand::{Comparison, FailureCode, Hand, Role, StartOptions, Wanted};
@@ -297,7 +297,12 @@ fn odd() {
     fails_with(hand.compare(&absolute(folder.path()), &content, "r"), FailureCode::Author, "not a file");
     fs::hard_link(&real, &two).unwrap();
     fails_with(hand.write(&placement(&two), &content, "r"), FailureCode::Author, "in_place: true");
-    hand.write(&Placement { in_place: true, ..placement(&two) }, &content, "r").unwrap();
+    let in_place = Placement { in_place: true, ..placement(&two) };
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o604)).unwrap();
+    fails_with(hand.write(&in_place, &content, "r"), FailureCode::Author, "others could read it");
+    assert_eq!(fs::read_to_string(&real).unwrap(), "old");
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o600)).unwrap();
+    hand.write(&in_place, &content, "r").unwrap();
     assert_eq!(fs::read_to_string(&real).unwrap(), "value");
     // A named pipe, on which a careless reader would wait for ever.
     let fifo = folder.path().join("fifo");

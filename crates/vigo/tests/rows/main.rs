@@ -14,6 +14,7 @@ mod disk;
 mod node;
 mod said;
 mod start;
+mod strangers;
 mod unheld;
 #[path = "../world/mod.rs"]
 mod world;

@@ -196,10 +196,52 @@ fn an_edited_vault_does_not_open() {
     fs::write(record("a"), &other).unwrap();
     assert!(place.get("a").err.contains("is not the record that was stored"));
     fs::write(record("a"), one).unwrap();
+    well_made_edits_are_refused(&place);
     fs::remove_file(place.vault().join("manifest")).unwrap();
     assert_ne!(place.get("a").code, 0);
     assert_ne!(place.secrets(&["set", "c"], "x").code, 0, "a lost manifest is not taken for an empty vault");
     assert!(record("a").exists());
+}
+
+/// Edits by one who knows the format: counters, digests and records fit each other, and the MAC alone tells.
+fn well_made_edits_are_refused(place: &Place) {
+    let (manifest, witness) = (place.vault().join("manifest"), place.vault().join("keys/witness"));
+    place.set("d", "old");
+    let old_manifest = fs::read(&manifest).unwrap();
+    place.set("d", VALUE);
+    let (good_manifest, good_witness) = (fs::read(&manifest).unwrap(), fs::read(&witness).unwrap());
+    let refused = |what: &str| {
+        let ran = place.get("d");
+        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{what}");
+        assert!(ran.err.contains("was edited"), "{what}: {}", ran.err);
+    };
+    // One change newer than the witness, in which the older value is the current one.
+    let newer = edited(&good_manifest, |body| {
+        body["counter"] = (body["counter"].as_u64().unwrap() + 1).into();
+        body["secrets"]["d"][0]["state"] = "current".into();
+        body["secrets"]["d"][1]["state"] = "kept".into();
+    });
+    fs::write(&manifest, newer).unwrap();
+    refused("a manifest");
+    // An older manifest as it was, and a witness that has seen none newer.
+    let older = edited(&good_witness, |body| {
+        body["counter"] = (body["counter"].as_u64().unwrap() - 2).into();
+    });
+    fs::write(&manifest, old_manifest).unwrap();
+    fs::write(&witness, older).unwrap();
+    refused("a witness");
+    fs::write(&manifest, good_manifest).unwrap();
+    fs::write(&witness, good_witness).unwrap();
+    assert_eq!(place.get("d").out, VALUE, "both were put back");
+}
+
+/// A text of a vault with another body and the MAC that it had.
+fn edited(text: &[u8], edit: impl FnOnce(&mut Value)) -> String {
+    let text = std::str::from_utf8(text).unwrap();
+    let (body, mac) = text.split_once('\n').unwrap();
+    let mut body: Value = serde_json::from_str(body).unwrap();
+    edit(&mut body);
+    format!("{body}\n{mac}")
 }
 
 #[test]

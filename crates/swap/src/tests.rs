@@ -57,6 +57,8 @@ fn a_logical_volume_an_array_and_a_writing_zram_are_what_they_stand_on() {
         ("/sys/block/dm-1/dm/uuid", "LVM-x\n"),
         ("/sys/block/dm-1/slaves/dm-0", "-> ../../dm-0"),
         ("/sys/block/dm-0/dm/uuid", "CRYPT-LUKS1-1-pv\n"),
+        ("/sys/block/dm-2/dm/uuid", "LVM-y\n"),
+        ("/sys/block/dm-2/slaves/sdb1", "-> ../../sdb1"),
         ("/sys/block/md0/slaves/dm-0", "-> ../../dm-0"),
         ("/sys/block/md1/slaves/dm-0", "-> ../../dm-0"),
         ("/sys/block/md1/slaves/sdb1", "-> ../../sdb1"),
@@ -65,6 +67,7 @@ fn a_logical_volume_an_array_and_a_writing_zram_are_what_they_stand_on() {
     ]);
     for (device, class) in [
         ("/dev/dm-1", SwapClass::EncryptedPersistent),
+        ("/dev/dm-2", SwapClass::Plain),
         ("/dev/md0", SwapClass::EncryptedPersistent),
         ("/dev/md1", SwapClass::Plain),
         ("/dev/zram0", SwapClass::EncryptedPersistent),

@@ -263,8 +263,20 @@ fn one_missing_secret_blocks_its_own_resources_and_the_rest_goes_on() {
     enrolled(&world, "web", "web-1");
     let web = Daemon::start(&world, "web", &[]);
     web.is_held(1);
+    let taken = Canary::new(other.as_bytes());
+    let held = || rustix::process::geteuid().is_root().then(|| copies(&web.processes(), &taken));
+    match held() {
+        Some((found, _)) => {
+            let is_seen = found.iter().any(|one| one.starts_with("vigo-hand"));
+            assert!(is_seen, "the control finds nothing: {found:?}");
+        }
+        None => println!("not root: no process was scanned"),
+    }
     world.cli(&["secrets", "rm", "app/other", "--force"]).expect(0);
     web.is_held(2);
+    if let Some((found, read)) = held() {
+        assert!(found.is_empty() && read > 0, "the value that was taken away is in: {found:#?}");
+    }
     let newest = &runs(&world, "web-1")[0];
     assert_eq!((&newest["summary"]["blocked"], &newest["summary"]["failed"]), (&1.into(), &0.into()));
     assert_eq!(world.target("other"), other, "what was right stays");

@@ -1,6 +1,7 @@
 //! A worker that was taken, and strangers: they can delay and deny, and nothing else.
 
-use crate::support::{Envoy, Outer, Vigosrv, tree_with_secret};
+use crate::support::{Candidate, Envoy, Outer, Vigosrv, tree_with_secret};
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic::Code;
@@ -170,6 +171,35 @@ async fn a_row_that_was_written_past_the_server_grants_nothing() {
     stranger.reconnect(&server);
     stranger.forget_session();
     assert_eq!(stranger.handshake().await.unwrap_err().code(), Code::Unavailable);
+    let (_, log) = server.stop();
+    assert!(log.contains("its MAC is wrong"), "{log}");
+}
+
+#[tokio::test]
+async fn an_enrolment_token_that_was_changed_past_the_server_lets_nobody_in() {
+    let server = Vigosrv::new();
+    let admin = server.admin();
+    // The first changes nothing that grants: the control.
+    for (number, (change, is_good)) in [
+        ("uses_left = 5", true),
+        (r#"globs = '["*"]'"#, false),
+        ("expires_at = expires_at + 1", false),
+        ("replaces = 1", false),
+        (r#"labels = '{"site":"north"}'"#, false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let token = admin.token(json!({ "match": "web-*" })).await;
+        let connection = rusqlite::Connection::open(server.data().join("store.db")).unwrap();
+        assert!(connection.execute(&format!("UPDATE tokens SET {change}"), []).unwrap() > 0);
+        drop(connection);
+        let candidate = Candidate::new(&token, &format!("web-{number}"));
+        let answer = Outer::new(&server, None).enrol(candidate.request.clone()).await;
+        assert_eq!(answer.is_ok(), is_good, "{change}");
+        let shown = admin.get(&format!("/api/v1/envoys/web-{number}")).await;
+        assert_eq!(shown.status, if is_good { 200 } else { 404 }, "{change}");
+    }
     let (_, log) = server.stop();
     assert!(log.contains("its MAC is wrong"), "{log}");
 }

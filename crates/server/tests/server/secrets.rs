@@ -132,6 +132,18 @@ async fn the_assignment_before_is_good_for_a_while_and_older_ones_are_stale() {
         Ok(b"one".to_vec()),
         "a run that began with it may end"
     );
+    // The clock of the server cannot be set from outside, but when the second replaced it can.
+    let earlier = |seconds: u32| {
+        let connection = rusqlite::Connection::open(server.data().join("store.db")).unwrap();
+        let sql = format!(
+            "UPDATE assignments SET issued_at = issued_at - {seconds} WHERE (term, generation) = {second:?}"
+        );
+        assert_eq!(connection.execute(&sql, []).unwrap(), 1);
+    };
+    earlier(800);
+    assert_eq!(web.secrets(&["web/token"]).await[0].2, Ok(b"one".to_vec()), "it is still at it");
+    earlier(101);
+    assert_eq!(web.refused(Ask::Secrets(web.secret_request(&["web/token"]))).await, "stale-bundle");
     web.held = second;
     admin.publish(plain_tree("three")).await;
     web.check_in().await;

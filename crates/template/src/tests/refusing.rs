@@ -1,7 +1,7 @@
 //! What is refused: every use of a secret but placing and filtering it, and work without end.
 
 use super::{VARIABLES, renderer, scope};
-use crate::{Place, TemplateError, recognise};
+use crate::{Place, TemplateError, recognise, session, slot};
 use vigo_wire::bundle::Template;
 use vigo_wire::node::{Kind, Node};
 
@@ -112,6 +112,16 @@ fn everything_but_placing_and_filtering_a_secret_is_an_error_that_says_so() {
         }
     }
     assert!(others.is_empty(), "{}", others.join("\n"));
+}
+
+/// Nothing that a policy can write gets there: what comes before refuses it. An engine that joins in a way of its own would.
+#[test]
+fn a_secret_that_the_engine_writes_by_itself_fails_the_rendering() {
+    let _rendering = session::Guard::enter();
+    let secret = slot::slot("a/b".parse().unwrap(), Vec::new());
+    assert_eq!(session::refused(), None);
+    assert_eq!(secret.to_string(), "");
+    assert_eq!(session::refused(), Some("joined to other text"));
 }
 
 #[test]

@@ -105,7 +105,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "        hand.forget(&stale)?;\n",
         "        let _ = stale;\n",
         &[Target("vigo", "rotation")
-            .test("a_new_version_reaches_the_entitled_envoy_in_seconds_and_the_old_value_is_gone")],
+            .test("one_missing_secret_blocks_its_own_resources_and_the_rest_goes_on")],
     ),
     one(
         "values-between-runs",
@@ -277,7 +277,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "crates/server/src/enrol.rs",
         "    server.keys.check_mac(\"token\", &id, &token.granting_bytes(), &token.mac)?;\n",
         "",
-        &[SERVER.test("hostile::a_row_that_was_written_past_the_server_grants_nothing")],
+        &[SERVER.test("hostile::an_enrolment_token_that_was_changed_past_the_server_lets_nobody_in")],
     ),
     one(
         "secrets-of-the-bundle",

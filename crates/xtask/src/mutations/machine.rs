@@ -635,10 +635,18 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     one(
         "slot-is-no-text",
         "a secret joined to other text in a template is an error",
+        "crates/template/src/value.rs",
+        "Err(crate::slot::refusal(\"joined to other text\"))",
+        "Ok(String::new())",
+        &[TEMPLATE.test("tests::refusing::everything_but_placing_and_filtering_a_secret_is_an_error_that_says_so")],
+    ),
+    one(
+        "slot-that-is-written",
+        "a secret that the template engine writes into a text of its own fails the rendering",
         "crates/template/src/slot.rs",
         "        session::refuse(\"joined to other text\");\n",
         "",
-        &[TEMPLATE.test("tests::refusing::everything_but_placing_and_filtering_a_secret_is_an_error_that_says_so")],
+        &[TEMPLATE.test("tests::refusing::a_secret_that_the_engine_writes_by_itself_fails_the_rendering")],
     ),
     one(
         "mode-with-a-secret",

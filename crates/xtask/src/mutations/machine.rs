@@ -611,7 +611,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     one(
         "taint-of-a-copy",
         "a copy of a file with a secret is remembered as one",
-        "crates/host/src/host.rs",
+        "crates/host/src/host/copies.rs",
         ".settle(&before, &placed, &secrets)?;\n        self.exposures",
         ".settle_plain(&before, &placed)?;\n        self.exposures",
         &[TAINT.test("a_file_that_got_a_secret_is_tainted_and_its_copy_too")],
@@ -652,8 +652,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "mode-with-a-secret",
         "a file with a secret has mode 0600 unless another is written",
         "crates/resources/src/file.rs",
-        "Ok(secret.then_some(Mode::SECRET))",
-        "Ok((secret && false).then_some(Mode::SECRET))",
+        "self.holds_secret(host)?.then_some(Mode::SECRET)",
+        "self.holds_secret(host)?.then_some(Mode::FILE)",
         &[TYPES.test("every_type_stands_the_suite_with_its_cases")],
     ),
     one(

@@ -448,7 +448,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "crates/agent-net/src/connect.rs",
         "        .keep_alive_interval(times.keep_alive)\n",
         "",
-        &[WORKER.test("trials::a_connection_that_dies_unnoticed_is_given_up_in_time_and_made_anew")],
+        &[WORKER.test("a_connection_that_dies_unnoticed_is_given_up_in_time_and_made_anew")],
     ),
     one(
         "stop-that-waits",

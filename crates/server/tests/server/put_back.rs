@@ -25,9 +25,15 @@ fn past_the_server(data: &Path, old: &Path, sql: &str) {
     connection.execute_batch(sql).unwrap();
 }
 
+/// What it says, and how it ended: a server that serves where it must not is ended after a while.
 fn offline(home: &Path, words: &[&str]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vigosrv"));
-    command.env_clear().arg("--data-dir").arg(home.join("srv")).args(words);
+    let mut command = Command::new("timeout");
+    command
+        .env_clear()
+        .args(["30", env!("CARGO_BIN_EXE_vigosrv")])
+        .arg("--data-dir")
+        .arg(home.join("srv"))
+        .args(words);
     let output = command.stdin(Stdio::null()).output().unwrap();
     format!("{}{}", output.status, String::from_utf8(output.stderr).unwrap())
 }

@@ -1,10 +1,10 @@
 //! `blockinfile`: a block of lines in a file that somebody else wrote, between two markers.
 
-use crate::edited::{self, Edited, Steps};
+use crate::edited::{self, Part};
+use vigo_base::Pieces;
 use vigo_edit::{BlockEdit, Edit};
 use vigo_resource::{
-    Applied, AttributeInfo, AttributeProblem, Attributes, Context, Example, Failure, Host, Kind, Plan,
-    Provides, Resource, SecretRule, TypeInfo,
+    AttributeInfo, AttributeProblem, Attributes, Example, Kind, Provides, SecretRule, TypeInfo,
 };
 
 static INFO: TypeInfo = TypeInfo {
@@ -49,13 +49,12 @@ static INFO: TypeInfo = TypeInfo {
 
 /// A block of lines in a file.
 #[derive(Debug)]
-pub struct BlockInFile(Edited);
+pub enum BlockInFile {}
 
-impl Resource for BlockInFile {
-    type Steps = Steps;
+impl Part for BlockInFile {
     const INFO: &'static TypeInfo = &INFO;
 
-    fn parse(mut attributes: Attributes) -> Result<Self, Vec<AttributeProblem>> {
+    fn edit(attributes: &mut Attributes) -> (Option<Edit>, Option<Pieces>) {
         let block = attributes.pieces("block_content");
         let absent = attributes.has_state("absent");
         if block.is_none() && !absent {
@@ -74,15 +73,6 @@ impl Resource for BlockInFile {
             );
         }
         let edit = Edit::Block(BlockEdit { begin, end, absent });
-        let block = Edited::take(&mut attributes, Some(edit), block).map(Self);
-        attributes.finish(block)
-    }
-
-    fn plan(&self, host: &dyn Host, context: &Context<'_>) -> Result<Plan<Steps>, Failure> {
-        self.0.plan(host, context)
-    }
-
-    fn apply(&self, host: &mut dyn Host, context: &Context<'_>, steps: Steps) -> Result<Applied, Failure> {
-        self.0.apply(host, context, steps)
+        (Some(edit), block)
     }
 }

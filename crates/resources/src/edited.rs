@@ -4,12 +4,14 @@
 
 use crate::ownership::{self, Owners};
 use crate::place;
+use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 use vigo_base::{AbsolutePath, Mode, Pieces};
 use vigo_edit::{Edit, Pattern};
 use vigo_resource::{
     Applied, AttributeInfo, AttributeProblem, Attributes, Change, Comparison, Context, DiffLine, Entry,
-    EntryKind, Failure, Host, Kind, Outcome, Ownership, Placement, Plan, Validation,
+    EntryKind, Failure, Host, Kind, Outcome, Ownership, Placement, Plan, Resource, TypeInfo, Validation,
 };
 
 /// How long a command that judges a candidate may take.
@@ -35,9 +37,41 @@ pub(crate) const VALIDATE: AttributeInfo = AttributeInfo::new(
     "A command that must succeed before the file takes its place; `%` is the candidate.",
 );
 
+/// A type that manages a part of a file: what it says of itself, and the edit that its attributes are.
+pub trait Part: fmt::Debug + 'static {
+    /// The type.
+    const INFO: &'static TypeInfo;
+
+    /// Takes what is its own: the edit, `None` where a problem was noted, and the text that it puts in.
+    fn edit(attributes: &mut Attributes) -> (Option<Edit>, Option<Pieces>);
+}
+
+/// The resource of such a type.
+#[derive(Debug)]
+pub struct PartOf<P>(Edited, PhantomData<P>);
+
+impl<P: Part> Resource for PartOf<P> {
+    type Steps = Steps;
+    const INFO: &'static TypeInfo = P::INFO;
+
+    fn parse(mut attributes: Attributes) -> Result<Self, Vec<AttributeProblem>> {
+        let (edit, text) = P::edit(&mut attributes);
+        let part = Edited::take(&mut attributes, edit, text).map(|edited| Self(edited, PhantomData));
+        attributes.finish(part)
+    }
+
+    fn plan(&self, host: &dyn Host, context: &Context<'_>) -> Result<Plan<Steps>, Failure> {
+        self.0.plan(host, context)
+    }
+
+    fn apply(&self, host: &mut dyn Host, context: &Context<'_>, steps: Steps) -> Result<Applied, Failure> {
+        self.0.apply(host, context, steps)
+    }
+}
+
 /// A part of a file as the policy wants it.
 #[derive(Debug)]
-pub struct Edited {
+struct Edited {
     target: AbsolutePath,
     edit: Edit,
     text: Pieces,
@@ -71,11 +105,7 @@ pub enum Steps {
 impl Edited {
     /// Takes what these types have in common and puts it together with the edit. `create` and the others are looked for only where the type
     /// has them.
-    pub(crate) fn take(
-        attributes: &mut Attributes,
-        edit: Option<Edit>,
-        text: Option<Pieces>,
-    ) -> Option<Self> {
+    fn take(attributes: &mut Attributes, edit: Option<Edit>, text: Option<Pieces>) -> Option<Self> {
         let target = attributes.path("target_path");
         let absent = attributes.state() == "absent";
         let create = attributes.knows("create") && attributes.boolean("create");
@@ -99,7 +129,7 @@ impl Edited {
         Some(Self { target, edit, text, create, mode, owners, backup, validate, absent })
     }
 
-    pub(crate) fn plan(&self, host: &dyn Host, context: &Context<'_>) -> Result<Plan<Steps>, Failure> {
+    fn plan(&self, host: &dyn Host, context: &Context<'_>) -> Result<Plan<Steps>, Failure> {
         place::refuse_guarded(host, &self.target)?;
         let Some(entry) = host.entry(&self.target)? else { return self.plan_creation(host, context) };
         place::require_kind(&self.target, &entry, EntryKind::File)?;
@@ -126,12 +156,7 @@ impl Edited {
         }
     }
 
-    pub(crate) fn apply(
-        &self,
-        host: &mut dyn Host,
-        context: &Context<'_>,
-        steps: Steps,
-    ) -> Result<Applied, Failure> {
+    fn apply(&self, host: &mut dyn Host, context: &Context<'_>, steps: Steps) -> Result<Applied, Failure> {
         match steps {
             Steps::Edit { placement, backup } => {
                 if let Some(backup) = backup {

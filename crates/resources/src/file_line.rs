@@ -1,10 +1,10 @@
 //! `file_line`: one line of a file that somebody else wrote.
 
-use crate::edited::{self, Edited, Steps};
+use crate::edited::{self, Part};
+use vigo_base::Pieces;
 use vigo_edit::{Edit, LineEdit, Position, Region};
 use vigo_resource::{
-    Applied, AttributeInfo, AttributeProblem, Attributes, Context, Example, Failure, Host, Kind, Plan,
-    Provides, Resource, SecretRule, TypeInfo,
+    AttributeInfo, AttributeProblem, Attributes, Example, Kind, Provides, SecretRule, TypeInfo,
 };
 
 static INFO: TypeInfo = TypeInfo {
@@ -52,37 +52,27 @@ static INFO: TypeInfo = TypeInfo {
 
 /// One line of a file.
 #[derive(Debug)]
-pub struct FileLine(Edited);
+pub enum FileLine {}
 
-impl Resource for FileLine {
-    type Steps = Steps;
+impl Part for FileLine {
     const INFO: &'static TypeInfo = &INFO;
 
-    fn parse(mut attributes: Attributes) -> Result<Self, Vec<AttributeProblem>> {
+    fn edit(attributes: &mut Attributes) -> (Option<Edit>, Option<Pieces>) {
         let line = attributes.pieces("line");
         if line.as_ref().is_some_and(|line| line.to_string().contains(['\n', '\r'])) {
             attributes.problem(
                 AttributeProblem::new("line", "has several lines").help("use `blockinfile` for a block"),
             );
         }
-        let pattern = edited::pattern(&mut attributes, "match_pattern");
-        let position = position(&mut attributes);
+        let pattern = edited::pattern(attributes, "match_pattern");
+        let position = position(attributes);
         let region = Region {
-            start: edited::pattern(&mut attributes, "region_start"),
-            end: edited::pattern(&mut attributes, "region_end"),
+            start: edited::pattern(attributes, "region_start"),
+            end: edited::pattern(attributes, "region_end"),
         };
         let absent = attributes.has_state("absent");
         let edit = Edit::Line(LineEdit { pattern, position, region, absent });
-        let line = Edited::take(&mut attributes, Some(edit), line).map(Self);
-        attributes.finish(line)
-    }
-
-    fn plan(&self, host: &dyn Host, context: &Context<'_>) -> Result<Plan<Steps>, Failure> {
-        self.0.plan(host, context)
-    }
-
-    fn apply(&self, host: &mut dyn Host, context: &Context<'_>, steps: Steps) -> Result<Applied, Failure> {
-        self.0.apply(host, context, steps)
+        (Some(edit), line)
     }
 }
 

@@ -1,10 +1,10 @@
 //! `ini`: one key of a file with `[section]` headings and `key = value` lines.
 
-use crate::edited::{self, Edited, Steps};
+use crate::edited::{self, Part};
+use vigo_base::Pieces;
 use vigo_edit::{Edit, IniEdit};
 use vigo_resource::{
-    Applied, AttributeInfo, AttributeProblem, Attributes, Context, Example, Failure, Host, Kind, Plan,
-    Provides, Resource, SecretRule, TypeInfo,
+    AttributeInfo, AttributeProblem, Attributes, Example, Kind, Provides, SecretRule, TypeInfo,
 };
 
 static INFO: TypeInfo = TypeInfo {
@@ -49,13 +49,12 @@ static INFO: TypeInfo = TypeInfo {
 
 /// One key of an INI file.
 #[derive(Debug)]
-pub struct Ini(Edited);
+pub enum Ini {}
 
-impl Resource for Ini {
-    type Steps = Steps;
+impl Part for Ini {
     const INFO: &'static TypeInfo = &INFO;
 
-    fn parse(mut attributes: Attributes) -> Result<Self, Vec<AttributeProblem>> {
+    fn edit(attributes: &mut Attributes) -> (Option<Edit>, Option<Pieces>) {
         let value = attributes.pieces("value");
         let absent = attributes.has_state("absent");
         if value.is_none() && !absent {
@@ -81,15 +80,6 @@ impl Resource for Ini {
             );
         }
         let edit = Edit::Ini(IniEdit { section, key, separator, absent });
-        let ini = Edited::take(&mut attributes, Some(edit), value).map(Self);
-        attributes.finish(ini)
-    }
-
-    fn plan(&self, host: &dyn Host, context: &Context<'_>) -> Result<Plan<Steps>, Failure> {
-        self.0.plan(host, context)
-    }
-
-    fn apply(&self, host: &mut dyn Host, context: &Context<'_>, steps: Steps) -> Result<Applied, Failure> {
-        self.0.apply(host, context, steps)
+        (Some(edit), value)
     }
 }

@@ -1,11 +1,9 @@
 //! `replace`: what a pattern matches in a file becomes another text.
 
-use crate::edited::{self, Edited, Steps};
+use crate::edited::{self, Part};
+use vigo_base::Pieces;
 use vigo_edit::{Edit, Region, ReplaceEdit};
-use vigo_resource::{
-    Applied, AttributeInfo, AttributeProblem, Attributes, Context, Example, Failure, Host, Kind, Plan,
-    Provides, Resource, SecretRule, TypeInfo,
-};
+use vigo_resource::{AttributeInfo, Attributes, Example, Kind, Provides, SecretRule, TypeInfo};
 
 static INFO: TypeInfo = TypeInfo {
     name: "replace",
@@ -43,30 +41,20 @@ static INFO: TypeInfo = TypeInfo {
 
 /// What a pattern matches in a file.
 #[derive(Debug)]
-pub struct Replace(Edited);
+pub enum Replace {}
 
-impl Resource for Replace {
-    type Steps = Steps;
+impl Part for Replace {
     const INFO: &'static TypeInfo = &INFO;
 
-    fn parse(mut attributes: Attributes) -> Result<Self, Vec<AttributeProblem>> {
+    fn edit(attributes: &mut Attributes) -> (Option<Edit>, Option<Pieces>) {
         let text = attributes.pieces("replacement");
-        let pattern = edited::pattern(&mut attributes, "match_pattern");
+        let pattern = edited::pattern(attributes, "match_pattern");
         let most = attributes.integer("occurrences").and_then(|most| usize::try_from(most).ok());
         let region = Region {
-            start: edited::pattern(&mut attributes, "region_start"),
-            end: edited::pattern(&mut attributes, "region_end"),
+            start: edited::pattern(attributes, "region_start"),
+            end: edited::pattern(attributes, "region_end"),
         };
         let edit = pattern.map(|pattern| Edit::Replace(ReplaceEdit { pattern, region, most }));
-        let replace = Edited::take(&mut attributes, edit, text).map(Self);
-        attributes.finish(replace)
-    }
-
-    fn plan(&self, host: &dyn Host, context: &Context<'_>) -> Result<Plan<Steps>, Failure> {
-        self.0.plan(host, context)
-    }
-
-    fn apply(&self, host: &mut dyn Host, context: &Context<'_>, steps: Steps) -> Result<Applied, Failure> {
-        self.0.apply(host, context, steps)
+        (edit, text)
     }
 }

@@ -1,10 +1,10 @@
 //! `json_file`, `yaml_file`, `toml_file`: one value of a structured file.
 
-use crate::edited::{self, Edited, Steps};
+use crate::edited::{self, Part};
+use vigo_base::Pieces;
 use vigo_edit::{Edit, Format, Key, ValueEdit};
 use vigo_resource::{
-    Applied, AttributeInfo, AttributeProblem, Attributes, Context, Example, Failure, Host, Kind, Plan,
-    Provides, Resource, SecretRule, TypeInfo,
+    AttributeInfo, AttributeProblem, Attributes, Example, Kind, Provides, SecretRule, TypeInfo,
 };
 
 const ATTRIBUTES: &[AttributeInfo] = &[
@@ -72,7 +72,7 @@ static TOML: TypeInfo = info(
     }],
 );
 
-fn parse(format: Format, mut attributes: Attributes) -> Result<Edited, Vec<AttributeProblem>> {
+fn edit(format: Format, attributes: &mut Attributes) -> (Option<Edit>, Option<Pieces>) {
     let value = attributes.json("value");
     let absent = attributes.has_state("absent");
     if value.is_none() && !absent {
@@ -81,48 +81,47 @@ fn parse(format: Format, mut attributes: Attributes) -> Result<Edited, Vec<Attri
         );
     }
     let key = attributes.text("key").unwrap_or_default();
-    let edit = match Key::new(&key) {
-        Ok(key) => Some(Edit::Value(ValueEdit { format, key, absent })),
+    match Key::new(&key) {
+        Ok(key) => (Some(Edit::Value(ValueEdit { format, key, absent })), value),
         Err(error) => {
             attributes.problem(AttributeProblem::new("key", error.to_string()));
-            None
+            (None, value)
         }
-    };
-    let edited = Edited::take(&mut attributes, edit, value);
-    attributes.finish(edited)
+    }
 }
 
-/// A type for a format.
-macro_rules! value_file {
-    ($(#[doc = $doc:literal] $name:ident = $format:expr, $info:ident;)*) => {$(
-        #[doc = $doc]
-        #[derive(Debug)]
-        pub struct $name(Edited);
+/// One value of a JSON file.
+#[derive(Debug)]
+pub enum JsonFile {}
 
-        impl Resource for $name {
-            type Steps = Steps;
-            const INFO: &'static TypeInfo = &$info;
+impl Part for JsonFile {
+    const INFO: &'static TypeInfo = &JSON;
 
-            fn parse(attributes: Attributes) -> Result<Self, Vec<AttributeProblem>> {
-                parse($format, attributes).map(Self)
-            }
-
-            fn plan(&self, host: &dyn Host, context: &Context<'_>) -> Result<Plan<Steps>, Failure> {
-                self.0.plan(host, context)
-            }
-
-            fn apply(&self, host: &mut dyn Host, context: &Context<'_>, steps: Steps) -> Result<Applied, Failure> {
-                self.0.apply(host, context, steps)
-            }
-        }
-    )*};
+    fn edit(attributes: &mut Attributes) -> (Option<Edit>, Option<Pieces>) {
+        edit(Format::Json, attributes)
+    }
 }
 
-value_file! {
-    #[doc = "One value of a JSON file."]
-    JsonFile = Format::Json, JSON;
-    #[doc = "One value of a YAML file."]
-    YamlFile = Format::Yaml, YAML;
-    #[doc = "One value of a TOML file."]
-    TomlFile = Format::Toml, TOML;
+/// One value of a YAML file.
+#[derive(Debug)]
+pub enum YamlFile {}
+
+impl Part for YamlFile {
+    const INFO: &'static TypeInfo = &YAML;
+
+    fn edit(attributes: &mut Attributes) -> (Option<Edit>, Option<Pieces>) {
+        edit(Format::Yaml, attributes)
+    }
+}
+
+/// One value of a TOML file.
+#[derive(Debug)]
+pub enum TomlFile {}
+
+impl Part for TomlFile {
+    const INFO: &'static TypeInfo = &TOML;
+
+    fn edit(attributes: &mut Attributes) -> (Option<Edit>, Option<Pieces>) {
+        edit(Format::Toml, attributes)
+    }
 }

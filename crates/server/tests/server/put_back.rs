@@ -143,6 +143,26 @@ async fn a_token_that_is_put_back_while_the_server_runs_is_not_known_nor_after_a
     assert!(text.contains("rows were put back"), "{text}");
 }
 
+/// Who accepts a store accepts no row that the server did not write: there the MAC alone tells.
+#[tokio::test]
+async fn an_api_token_that_was_widened_in_a_store_that_is_accepted_is_not_known() {
+    let server = Vigosrv::new();
+    let (_, line) = api_token(&server.admin()).await;
+    server.with_token(&line).get("/api/v1/secrets").await.ok();
+    let (data, home) = (server.data(), server.keep_home());
+    server.stop();
+    let connection = Connection::open(data.join("store.db")).unwrap();
+    let widened = r#"UPDATE api_tokens SET permissions = '["secrets.list","secrets.get"]'"#;
+    assert_eq!(connection.execute(widened, []).unwrap(), 1);
+    drop(connection);
+    let text = offline(home.path(), &["accept-rollback"]);
+    assert!(text.starts_with("exit status: 0"), "{text}");
+    let server = Vigosrv::on(home);
+    assert_eq!(server.with_token(&line).get("/api/v1/secrets").await.code(), "not-logged-in");
+    let (_, log) = server.stop();
+    assert!(log.contains("its MAC is wrong"), "{log}");
+}
+
 #[tokio::test]
 async fn policies_that_are_put_back_or_gone_before_anybody_asked_give_no_secret() {
     for sql in [POLICIES_BACK, POLICIES_GONE] {

@@ -520,7 +520,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "crates/server/src/api_tokens.rs",
         "server.keys.check_mac(\"API token\", &id, &token.granting_bytes(), &token.mac) {",
         "server.keys.check_mac(\"API token\", &id, &token.granting_bytes(), &token.mac).or(Ok::<(), ServerError>(())) {",
-        &[SERVER.test("api_tokens::a_token_that_is_expired_widened_or_wrong_is_not_known")],
+        &[SERVER.test("put_back::an_api_token_that_was_widened_in_a_store_that_is_accepted_is_not_known")],
     ),
     one(
         "api-token-that-is-expired",

@@ -646,7 +646,8 @@ fn credentials_of_a_command_are_gone_when_the_agent_is_killed_and_nothing_of_the
     let file = PathBuf::from(format!("/proc/{command}/fd/3/key"));
     assert_eq!(fs::read(&file).unwrap(), value.plain(), "the control finds nothing");
     let device = fs::metadata(&file).unwrap().dev();
-    assert_eq!(holders(device), [command], "the command alone");
+    // The hand lets go of them as soon as it has started the command.
+    host::wait("the command alone holds them", || (holders(device) == [command]).then_some(()));
 
     run.child.kill().unwrap();
     run.ended();

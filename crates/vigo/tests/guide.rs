@@ -123,11 +123,11 @@ fn run(steps: &[&Step], folder: &Path, ports: &[String; 2]) -> Vec<Vec<String>> 
         let in_background = command.ends_with('&');
         writeln!(script, "{command}\nprintf '%s %s\\n' {END} $?").unwrap();
         if in_background {
-            // Who reads the guide is slower than the server.
+            // Who reads the guide is slower than the server. A port alone may be another program's by now.
             for port in ports {
                 writeln!(
                     script,
-                    "until (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>&-; do kill -0 $! || exit; done"
+                    "until test -e srv/admin.token && (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>&-; do kill -0 $! || exit; done"
                 )
                 .unwrap();
             }
